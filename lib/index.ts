@@ -1,0 +1,44 @@
+/** What netkit offers. */
+export { AbortError, NetkitError } from './errors.js'
+export type { ConnectOptions } from './namespace/connect.js'
+export type { DatagramOptions } from './namespace/datagram.js'
+export type { ListenOptions } from './namespace/listen.js'
+export { Namespace } from './namespace/namespace.js'
+export {
+  type CreateNamespaceOptions,
+  createNamespace,
+  currentNamespace,
+  type ListNamespacesOptions,
+  listNamespaces,
+  type NamespaceInfo,
+  type NamespaceTarget,
+  openNamespace,
+} from './namespace/open.js'
+export { type ProcessNamespace, type ProcessNamespaces, processNamespaces } from './namespace/processes.js'
+export { ExecError, type ExecOptions, type ExecResult } from './namespace/programs.js'
+export type { Sysctl } from './namespace/sysctl.js'
+export type { Address, AddressFlag } from './rtnetlink/address.js'
+export type { AddressInput, AddressOptions, ScopeName } from './rtnetlink/address-options.js'
+export { type AddressFilter, Addresses, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
+export { createBridge, createLink, type NewBridge, type NewLinkOfKind, type NewRawLink } from './rtnetlink/create-link.js'
+export { createVeth } from './rtnetlink/create-veth.js'
+export type { BridgeOptions } from './rtnetlink/kinds/bridge.js'
+export type { LinkKinds } from './rtnetlink/kinds/registry.js'
+export {
+  Link,
+  type LinkCondition,
+  type LinkFlag,
+  type OperationalState,
+  type OptionsOf,
+  type WaitOptions,
+} from './rtnetlink/link.js'
+export type { LinkAttributes, LinkStatistics } from './rtnetlink/link-attributes.js'
+export type { LinkChanges, LinkReference, LinkSettings, NewLink } from './rtnetlink/link-options.js'
+export { type EnsuredLink, type LinkFilter, Links } from './rtnetlink/links.js'
+export type { Nexthop, Route } from './rtnetlink/route.js'
+export { type EnsuredRoute, type NewRoute, type RouteFilter, type RouteMatch, Routes } from './rtnetlink/routes.js'
+export { InterruptedDumpError } from './rtnetlink/talk.js'
+export type { BatchOptions, FrameBatch } from './tuntap/batch.js'
+export type { PacketStats } from './tuntap/device.js'
+export { openTap, Tap, type TapOptions } from './tuntap/tap.js'
+export { openTun, Tun, type TunOptions } from './tuntap/tun.js'

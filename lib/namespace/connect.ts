@@ -1,0 +1,157 @@
+/** TCP sockets that are connected inside a namespace. */
+import { Socket } from 'node:net'
+import { NetkitError, systemError } from '../errors.js'
+import { native } from '../native.js'
+import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkSignal } from '../validate.js'
+import { handleOf } from './internal.js'
+import { type Lifetime, withLifetime } from './lifetime.js'
+import type { Namespace } from './namespace.js'
+import { checkHost, parseHost, resolveHost } from './resolve.js'
+import { decodeInt, encodeSocketAddress, formatSocketAddress, type SocketAddress } from './sockaddr.js'
+import { RawSocket, SO_ERROR, SO_REUSEADDR, SOCK_STREAM } from './sockets.js'
+
+/** Options of `Namespace#connect`. */
+export interface ConnectOptions {
+  /** 0 to 65535. */
+  port: number
+  /** A name or an IP address. Default: 'localhost'. */
+  host?: string
+  /** Take only the IPv4 or the IPv6 addresses of a name. Default: both, in the resolver's order. */
+  family?: 4 | 6
+  /** The local IP address. Default: the kernel's choice. */
+  localAddress?: string
+  /** The local port. Default: the kernel's choice. */
+  localPort?: number
+  /** Milliseconds for everything, name resolution and all addresses. Default: the kernel's own limit (about two minutes). */
+  timeout?: number
+  /** Ends the attempt with an AbortError, and destroys the socket when it fires later. */
+  signal?: AbortSignal
+  /** As in `net.connect`: whether the writable side stays open when the other side ends. Default: false. */
+  allowHalfOpen?: boolean
+}
+
+const EINPROGRESS = 115
+const WRITABLE = 2
+
+function checkConnect(options: ConnectOptions): void {
+  checkOptions(options, 'options', [
+    'port',
+    'host',
+    'family',
+    'localAddress',
+    'localPort',
+    'timeout',
+    'signal',
+    'allowHalfOpen',
+  ])
+  const { port, host, family, localAddress, localPort, timeout, allowHalfOpen } = options
+  checkInteger(port, 'options.port', 0, 65535)
+  if (host !== undefined) checkHost(host, 'options.host')
+  if (family !== undefined) checkOneOf(String(family), 'options.family', ['4', '6'])
+  if (localAddress !== undefined) checkHost(localAddress, 'options.localAddress')
+  if (localPort !== undefined) checkInteger(localPort, 'options.localPort', 0, 65535)
+  if (timeout !== undefined) checkInteger(timeout, 'options.timeout', 1, 0x7fffffff)
+  checkSignal(options.signal, 'options.signal')
+  if (allowHalfOpen !== undefined) checkBoolean(allowHalfOpen, 'options.allowHalfOpen')
+}
+
+/** See `Namespace#connect`. */
+export function connect(namespace: Namespace, options: ConnectOptions): Promise<Socket> {
+  checkConnect(options)
+  const { port, host = 'localhost', family, signal, timeout, allowHalfOpen = false } = options
+  const { label } = handleOf(namespace)
+  const what = `connecting to ${host} port ${port} in ${label}`
+  handleOf(namespace).check()
+  return withLifetime(namespace, { what, signal, timeout }, async (lifetime) => {
+    const addresses = await lifetime.until(resolveHost(namespace, host, port, family))
+    const errors: unknown[] = []
+    for (const address of addresses) {
+      try {
+        const raw = await attempt(namespace, address, options, lifetime)
+        return raw.handOver((fd) => new Socket({ fd, readable: true, writable: true, allowHalfOpen, signal }))
+      } catch (error) {
+        lifetime.check()
+        errors.push(error)
+      }
+    }
+    throw errors.length === 1 ? errors[0] : allFailed(errors, host, port, addresses, label)
+  })
+}
+
+/** The first address's error, with the others' as its cause. */
+function allFailed(errors: unknown[], host: string, port: number, addresses: SocketAddress[], label: string): unknown {
+  const [first] = errors
+  if (!(first instanceof NetkitError)) return first
+  const tried = addresses.map(formatSocketAddress).join(', ')
+  return new NetkitError({
+    message: `cannot connect to ${host} port ${port} in ${label} (tried ${tried})`,
+    errno: -first.errno,
+    syscall: first.syscall,
+    hint: first.hint,
+    cause: new AggregateError(errors, `no address of ${host} answers`),
+  })
+}
+
+async function attempt(
+  namespace: Namespace,
+  address: SocketAddress,
+  { localAddress, localPort = 0 }: ConnectOptions,
+  lifetime: Lifetime,
+): Promise<RawSocket> {
+  const raw = await RawSocket.open(namespace, SOCK_STREAM, address)
+  try {
+    lifetime.check()
+    if (localAddress !== undefined || localPort !== 0) {
+      raw.set(SO_REUSEADDR, true)
+      raw.bind(await localSocketAddress(namespace, localAddress, localPort, address))
+      lifetime.check()
+    }
+    const result = native.connectSocket(raw.fd, encodeSocketAddress(address))
+    if (result === -EINPROGRESS) await writable(raw.fd, lifetime)
+    const error = result === -EINPROGRESS ? -pendingError(raw.fd) : result
+    if (error !== 0) {
+      const { label } = handleOf(namespace)
+      throw systemError(error, 'connect', `cannot connect to ${formatSocketAddress(address)} in ${label}`)
+    }
+    return raw
+  } catch (error) {
+    raw.close()
+    throw error
+  }
+}
+
+async function localSocketAddress(
+  namespace: Namespace,
+  host: string | undefined,
+  port: number,
+  remote: SocketAddress,
+): Promise<SocketAddress> {
+  if (host === undefined) return { octets: new Uint8Array(remote.octets.length), port, scope: 0 }
+  return (
+    parseHost(namespace, host, port) ??
+    (await resolveHost(namespace, host, port, remote.octets.length === 4 ? 4 : 6))[0]
+  )
+}
+
+/** Waits until connect(2) has come to an end. */
+function writable(fd: number, lifetime: Lifetime): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const settle = (finish: () => void) => {
+      off()
+      poller.close()
+      finish()
+    }
+    const off = lifetime.onEnd((error) => settle(() => reject(error)))
+    // An error condition is found by the SO_ERROR that follows.
+    const poller = native.createPoller(fd, () => settle(resolve))
+    const started = poller.start(WRITABLE)
+    if (started < 0) settle(() => reject(systemError(started, 'epoll_ctl', 'cannot wait for a connection')))
+  })
+}
+
+/** The error of a connection that was under way, a positive errno, or 0. */
+function pendingError(fd: number): number {
+  const value = new Uint8Array(4)
+  const result = native.getSocketOption(fd, SO_ERROR[0], SO_ERROR[1], value)
+  return result < 0 ? -result : decodeInt(value)
+}

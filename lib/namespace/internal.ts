@@ -1,0 +1,79 @@
+/** What the layers above may ask of a namespace, and its users may not. Not exported from the package. */
+import type { NetlinkConnection } from '../netlink/connection.js'
+import { typeError } from '../validate.js'
+import type { NamespaceHandle } from './handle.js'
+import type { Namespace } from './namespace.js'
+import { type Capability, missingCapability } from './privileges.js'
+
+type CloseCallback = () => void | Promise<void>
+
+const handles = new WeakMap<object, NamespaceHandle>()
+/** Kept here and not in the handle: what refers to a namespace must not keep it from being collected. */
+const closeCallbacks = new WeakMap<Namespace, Set<CloseCallback>>()
+
+/** Called once, by the constructor. */
+export function attachHandle(namespace: Namespace, handle: NamespaceHandle): void {
+  handles.set(namespace, handle)
+}
+
+export function isNamespace(value: unknown): value is Namespace {
+  return typeof value === 'object' && value !== null && handles.has(value)
+}
+
+/** The handle of a namespace, open or closed; a TypeError when the value is not a Namespace. */
+export function handleOf(namespace: Namespace, name = 'namespace'): NamespaceHandle {
+  const handle = handles.get(namespace)
+  if (handle === undefined) throw typeError(name, 'a Namespace', namespace)
+  return handle
+}
+
+/** What the addon takes as a namespace: a descriptor, or -1 for the environment's own. Throws EBADF when it is closed. */
+export function descriptorOf(namespace: Namespace): number {
+  return handleOf(namespace).descriptor
+}
+
+/** What messages call it: 'namespace red'. */
+export function labelOf(namespace: Namespace): string {
+  return handleOf(namespace).label
+}
+
+/** The hint of an EPERM or EACCES in this namespace: see `missingCapability`. */
+export function capabilityHint(namespace: Namespace, capability: Capability): string | undefined {
+  const handle = handleOf(namespace)
+  return handle.closed ? undefined : missingCapability(handle.descriptor, capability, handle.label)
+}
+
+/**
+ * The netlink connection of this namespace handle for a protocol (NETLINK_ROUTE by default), opened at its first use and
+ * closed with the handle. Rejects with EBADF when the handle is closed, with an AbortError when that happens meanwhile.
+ */
+export async function netlinkOf(namespace: Namespace, protocol = 0): Promise<NetlinkConnection> {
+  return handleOf(namespace).connection(protocol)
+}
+
+/**
+ * Calls back once when the handle is closed, before its connections and its descriptor are. Returns a function that takes
+ * the callback back. A handle that was closed before calls nothing.
+ */
+export function onClose(namespace: Namespace, callback: CloseCallback): () => void {
+  handleOf(namespace)
+  let callbacks = closeCallbacks.get(namespace)
+  if (callbacks === undefined) {
+    callbacks = new Set()
+    closeCallbacks.set(namespace, callbacks)
+  }
+  const own = () => callback()
+  callbacks.add(own)
+  return () => {
+    callbacks.delete(own)
+  }
+}
+
+/** Calls the callbacks, all of them whatever they do. The first error is the promise's. */
+export async function callCloseCallbacks(namespace: Namespace): Promise<void> {
+  const callbacks = closeCallbacks.get(namespace)
+  if (callbacks === undefined) return
+  closeCallbacks.delete(namespace)
+  const results = await Promise.allSettled([...callbacks].map(async (callback) => callback()))
+  for (const result of results) if (result.status === 'rejected') throw result.reason
+}

@@ -1,0 +1,131 @@
+/**
+ * The only border to the C++ addon: its types, and its loading.
+ *
+ * Conventions of every function here:
+ * - a number below zero is a negated errno, nothing else is thrown (except a TypeError for wrong argument types, which the
+ *   layers above never cause), and promises never reject;
+ * - a namespace argument is a descriptor of a network namespace, or -1 for the one this environment started in;
+ * - a descriptor that the addon returns is owned by the environment: it is closed with `closeDescriptor`, or at the
+ *   environment's end (the process's, or the worker thread's).
+ */
+import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+/** What `exchange` and `receive` did. */
+export interface ExchangeResult {
+  /** Bytes sent, or a negated errno of send(2); 0 when nothing was to be sent. */
+  sent: number
+  /** Bytes of replies now in the reply buffer, each datagram padded to 4 bytes. */
+  received: number
+  /** 0, or the negated errno that ended receiving (-ENOBUFS: replies were lost). */
+  error: number
+  /** True when receiving stopped because the reply buffer is full: call `receive` for the rest. */
+  more: boolean
+}
+
+/** What `openTun` did: when `error` is below zero, `syscall` says in which step, and there is no descriptor. */
+export interface TunResult {
+  fd: number
+  error: number
+  syscall: 'setns' | 'open' | 'TUNSETIFF' | 'ioctl'
+  /** The index of the control in `controls` that failed, when `syscall` is 'ioctl'. */
+  control: number
+  /** The interface's name, as the kernel chose it. */
+  name: string
+}
+
+/** A libuv poll handle on a descriptor. Keeps the process alive while started, unless unref() was called. */
+export interface Poller {
+  /** Starts polling: `events` is a sum of 1 (readable) and 2 (writable). Returns 0 or a negated errno. */
+  start(events: number): number
+  stop(): void
+  /** Lets go of the descriptor, which stays open. Idempotent. The callback is never called after this. */
+  close(): void
+  ref(): void
+  unref(): void
+}
+
+export interface Native {
+  /** Hands a descriptor to the environment, to be closed at its end. */
+  ownDescriptor(fd: number): void
+  /** Takes a descriptor back: nothing closes it any more. False when it was not owned. */
+  disownDescriptor(fd: number): boolean
+  /** Closes an owned descriptor on the work thread, after all work queued before. Resolves to 0, or -EBADF when not owned. */
+  closeDescriptor(fd: number): Promise<number>
+  /** The same on this thread, now. */
+  closeDescriptorNow(fd: number): number
+  /** How many descriptors the environment owns. */
+  ownedDescriptors(): number
+
+  /** socket(2) inside a namespace (SOCK_CLOEXEC | SOCK_NONBLOCK are added). Resolves to a descriptor. */
+  openSocket(namespace: number, family: number, type: number, protocol: number): Promise<number>
+  bindSocket(fd: number, address: Uint8Array): number
+  /** connect(2): -EINPROGRESS is the usual answer of a TCP socket. */
+  connectSocket(fd: number, address: Uint8Array): number
+  setSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
+  /** Fills `value` and returns the length of what was filled. */
+  getSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
+
+  /**
+   * On the work thread: sends `request` (may be empty) as one datagram, then receives, without waiting, what the kernel has
+   * answered into `reply`. Both arrays must not be touched until the promise resolves.
+   */
+  exchange(fd: number, request: Uint8Array, reply: Uint8Array): Promise<ExchangeResult>
+  /** On this thread: receives one or more datagrams of a netlink socket without waiting. Returns bytes, or a negated errno (-EAGAIN). */
+  receive(fd: number, reply: Uint8Array): number
+
+  /** A new poll handle; `callback` gets a status (0 or a negated errno) and the events. One a descriptor. */
+  createPoller(fd: number, callback: (status: number, events: number) => void): Poller
+
+  /** unshare(CLONE_NEWNET) on a thread of its own. Resolves to a descriptor of the new namespace. */
+  createNamespace(): Promise<number>
+  /**
+   * Calls `fn` with the calling thread inside the namespace, and returns to the one before whatever happens; if that fails,
+   * the process is aborted. Returns 0, or the negated errno of setns(2) when `fn` was not called.
+   */
+  runInside(namespace: number, fn: () => void): number
+  /** NS_GET_NSTYPE: the CLONE_NEW… flag of a namespace descriptor. */
+  namespaceType(fd: number): number
+  /** NS_GET_USERNS: a descriptor of the user namespace that owns a namespace. */
+  namespaceOwner(fd: number): number
+  /** mount(2) with no type and no data, on this thread. */
+  mount(source: string, target: string, flags: number): number
+  /** umount2(2). */
+  unmount(target: string, flags: number): number
+  /** flock(2). */
+  lockFile(fd: number, operation: number): number
+
+  /**
+   * On a thread of its own: opens /dev/net/tun inside the namespace (O_NONBLOCK | O_CLOEXEC), TUNSETIFF with `name` (may be
+   * empty) and `flags`, then each ioctl of `controls`, a flat list of (request, value) pairs.
+   */
+  openTun(namespace: number, name: string, flags: number, controls: Uint32Array): Promise<TunResult>
+  /** One ioctl with an integer argument on a tun descriptor, on the work thread. */
+  controlTun(fd: number, request: number, value: number): Promise<number>
+
+  /**
+   * Reads whole frames without waiting: frame i goes to `slab` where the one before ended (rounded up to 64 bytes), and
+   * (offset, length) to `spans`. Stops at `max` frames, when less than `frameSize` bytes are left, or when nothing waits.
+   * Starts at `position` in the slab. Returns the number of frames, or a negated errno when there is not one.
+   */
+  readFrames(fd: number, slab: Uint8Array, position: number, frameSize: number, spans: Uint32Array, max: number): number
+  /**
+   * Writes `count` frames from `spans[2 * start]` on. A frame that the kernel refuses (too short, link down, no memory) is
+   * skipped and counted. Returns the number of frames dealt with, or a negated errno when the device itself is gone.
+   * `counters`: adds to [0] frames written, [1] bytes written, [2] frames refused; [3] is set to the last refusal's errno.
+   */
+  writeFrames(
+    fd: number,
+    slab: Uint8Array,
+    spans: Uint32Array,
+    start: number,
+    count: number,
+    counters: Float64Array,
+  ): number
+  /** The same for frames in arrays of their own, from `frames[start]` on. */
+  writeBuffers(fd: number, frames: readonly Uint8Array[], start: number, counters: Float64Array): number
+}
+
+const load = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => unknown
+
+export const native = load(fileURLToPath(new URL('..', import.meta.url))) as Native

@@ -1,0 +1,154 @@
+/** Netlink messages: the common header, walking a buffer of them, and definitions that join a header with a table. */
+import type { Context } from './attribute.js'
+import { Malformed } from './attribute.js'
+import { align4, LITTLE_ENDIAN, type Source, Writer } from './bytes.js'
+import type { Struct, StructOf } from './struct.js'
+import { type AnyTable, type AttributesOf, forEachAttribute } from './table.js'
+
+/** Numbers of linux/netlink.h. */
+export const netlinkConstants = {
+  NETLINK_ROUTE: 0,
+  NETLINK_SOCK_DIAG: 4,
+  NETLINK_NETFILTER: 12,
+  NETLINK_GENERIC: 16,
+  NLM_F_REQUEST: 0x01,
+  NLM_F_MULTI: 0x02,
+  NLM_F_ACK: 0x04,
+  NLM_F_ECHO: 0x08,
+  NLM_F_DUMP_INTR: 0x10,
+  NLM_F_DUMP_FILTERED: 0x20,
+  NLM_F_DUMP: 0x300,
+  NLM_F_REPLACE: 0x100,
+  NLM_F_EXCL: 0x200,
+  NLM_F_CREATE: 0x400,
+  NLM_F_APPEND: 0x800,
+  NLM_F_CAPPED: 0x100,
+  NLM_F_ACK_TLVS: 0x200,
+  NLMSG_NOOP: 1,
+  NLMSG_ERROR: 2,
+  NLMSG_DONE: 3,
+  NLMSG_OVERRUN: 4,
+  SOL_NETLINK: 270,
+  NETLINK_ADD_MEMBERSHIP: 1,
+  NETLINK_DROP_MEMBERSHIP: 2,
+  NETLINK_CAP_ACK: 10,
+  NETLINK_EXT_ACK: 11,
+  NETLINK_GET_STRICT_CHK: 12,
+} as const
+
+/** The size of struct nlmsghdr. */
+export const HEADER_SIZE = 16
+
+/** A message as it lies in a buffer: the parts of struct nlmsghdr, and where its payload is. */
+export interface Message {
+  source: Source
+  type: number
+  flags: number
+  sequence: number
+  /** The payload's first byte, and the byte after its last. */
+  start: number
+  end: number
+}
+
+/** Calls back with each message of a buffer. Throws Malformed when a length lies. */
+export function forEachMessage(source: Source, length: number, each: (message: Message) => void): void {
+  const { view } = source
+  let offset = 0
+  while (offset < length) {
+    const left = length - offset
+    if (left < HEADER_SIZE) throw new Malformed(`ends with ${left} bytes that are no netlink message`)
+    const size = view.getUint32(offset, LITTLE_ENDIAN)
+    if (size < HEADER_SIZE || size > left) {
+      throw new Malformed(`holds a netlink message that claims ${size} bytes where ${left} are left`)
+    }
+    each({
+      source,
+      type: view.getUint16(offset + 4, LITTLE_ENDIAN),
+      flags: view.getUint16(offset + 6, LITTLE_ENDIAN),
+      sequence: view.getUint32(offset + 8, LITTLE_ENDIAN),
+      start: offset + HEADER_SIZE,
+      end: offset + size,
+    })
+    offset += align4(size)
+  }
+}
+
+/** A decoded message: the members of its fixed header, and its attributes. */
+export interface Decoded<S, T> {
+  header: StructOf<S>
+  attributes: AttributesOf<T>
+}
+
+// Requests are built one at a time, synchronously: one buffer serves them all.
+const scratch = new Writer(16_384)
+
+/** A family of messages that share a header and a table of attributes, as RTM_NEWLINK, RTM_DELLINK and RTM_GETLINK do. */
+export class MessageDefinition<S extends Struct, T extends AnyTable> {
+  constructor(
+    readonly header: S,
+    readonly table: T,
+  ) {}
+
+  /** Reads a message's payload. Throws Malformed. */
+  decode(message: Message): Decoded<S, T> {
+    const { source, start, end } = message
+    const header = this.header.decode(source, start, end - start)
+    const first = Math.min(end, start + align4(this.header.size))
+    const attributes = this.table.decode(source, first, end, header as Context['header'])
+    return { header: header as StructOf<S>, attributes: attributes as AttributesOf<T> }
+  }
+
+  /** The bytes of a request. Its sequence number is filled in when it is sent. */
+  encode(type: number, flags: number, header: Partial<StructOf<S>>, attributes: AttributesOf<T>): Uint8Array {
+    scratch.length = 0
+    const start = scratch.reserve(HEADER_SIZE)
+    this.header.encode(scratch, header)
+    scratch.align()
+    this.table.encode(scratch, attributes as never, header as Context['header'])
+    scratch.view.setUint32(start, scratch.length, LITTLE_ENDIAN)
+    scratch.view.setUint16(start + 4, type, LITTLE_ENDIAN)
+    scratch.view.setUint16(start + 6, flags | netlinkConstants.NLM_F_REQUEST, LITTLE_ENDIAN)
+    return scratch.take()
+  }
+
+  /**
+   * The names of the attribute at a byte offset of a request, outermost first: what an extended acknowledgement's
+   * NLMSGERR_ATTR_OFFS points at. Empty when it points at no attribute.
+   */
+  attributeAt(request: Source, offset: number): string[] {
+    const header = this.header.decode(request, HEADER_SIZE, request.bytes.length - HEADER_SIZE)
+    const first = HEADER_SIZE + align4(this.header.size)
+    try {
+      return pathTo(this.table, request, first, request.bytes.length, offset, header as Context['header'])
+    } catch (error) {
+      // Only a request that a caller put together from raw bytes can be malformed.
+      if (error instanceof Malformed) return []
+      throw error
+    }
+  }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: any definition
+export type AnyDefinition = MessageDefinition<any, any>
+
+function pathTo(
+  table: AnyTable,
+  source: Source,
+  start: number,
+  end: number,
+  target: number,
+  header: Context['header'],
+): string[] {
+  const path: string[] = []
+  forEachAttribute(source, start, end, (type, offset, length) => {
+    if (target < offset - 4 || target >= offset + length) return
+    const attribute = table.attribute(type)
+    path.push(attribute?.name ?? `attribute ${type}`)
+    if (attribute?.type.nested === undefined || target < offset) return
+    // What stands before this attribute may decide which table its contents have.
+    const siblings = table.decode(source, start, offset - 4, header)
+    const inner = attribute.type.nested({ header, siblings })
+    if (inner !== undefined) path.push(...pathTo(inner.table, source, offset + inner.skip, offset + length, target, header))
+  })
+  return path
+}

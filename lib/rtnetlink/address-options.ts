@@ -1,0 +1,92 @@
+/** What a caller says about an address. */
+import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkString, valueError } from '../validate.js'
+import { AF_INET, checkIp, checkPrefix, familyOf, type IpPrefix } from '../values/ip.js'
+import { scopes } from './constants.js'
+
+export type ScopeName = keyof typeof scopes
+
+/** More about an address than its text. */
+export interface AddressOptions {
+  /** IPv4: a name for it of up to 15 bytes, which must begin with the link's, as 'eth0:0'. */
+  label?: string
+  /** IPv4: the broadcast address; '+' is the network's last. Default: none, as with `ip address add`. */
+  broadcast?: string
+  /** The other end's address of a point-to-point link, with the prefix length when it is not a host: '10.0.0.2'. */
+  peer?: string
+  /** Where the address is valid. Default: 'global'. For IPv6 the kernel decides. */
+  scope?: ScopeName
+  /** Metric of the route to the address's network. */
+  metric?: number
+  /** IPv6: skip duplicate address detection, so that the address can be used at once. Default: false. */
+  noDad?: boolean
+  /** Make no route to the address's network. Default: false. */
+  noPrefixRoute?: boolean
+  /** Milliseconds until the address is removed; Infinity (default) for never. Whole seconds. */
+  validLifetime?: number
+  /** Milliseconds until the address is not chosen for new connections any more. Default: `validLifetime`. */
+  preferredLifetime?: number
+}
+
+/** An address: '10.0.1.1/24', or an object with it and more. */
+export type AddressInput = string | ({ address: string } & AddressOptions)
+
+export const addressOptionKeys = [
+  'label',
+  'broadcast',
+  'peer',
+  'scope',
+  'metric',
+  'noDad',
+  'noPrefixRoute',
+  'validLifetime',
+  'preferredLifetime',
+] as const satisfies readonly (keyof AddressOptions)[]
+
+/** An address that was checked. */
+export interface CheckedAddress extends IpPrefix {
+  /** As the caller wrote it. */
+  text: string
+  options: AddressOptions
+}
+
+/** Checks an address with its options. Throws ERR_INVALID_ARG_… */
+export function checkAddressInput(value: unknown, name: string): CheckedAddress {
+  if (typeof value === 'string') return { ...checkPrefix(value, name), text: value, options: {} }
+  checkOptions(value, name, ['address', ...addressOptionKeys])
+  const { address, ...options } = value as { address: unknown } & AddressOptions
+  const prefix = checkPrefix(address, `${name}.address`)
+  checkAddressOptions(options, prefix, name)
+  return { ...prefix, text: String(address), options }
+}
+
+export function checkAddressOptions(options: AddressOptions, prefix: IpPrefix, name: string): void {
+  checkOptions(options, name, addressOptionKeys)
+  const { label, broadcast, peer, scope, metric } = options
+  if (label !== undefined) {
+    checkString(label, `${name}.label`)
+    if (prefix.family !== AF_INET) throw valueError(`${name}.label`, label, 'only IPv4 addresses have labels')
+    if (label === '' || Buffer.byteLength(label) > 15) throw valueError(`${name}.label`, label, 'must have 1 to 15 bytes')
+  }
+  if (broadcast !== undefined && broadcast !== '+') sameFamily(checkIp(broadcast, `${name}.broadcast`), prefix, name, broadcast)
+  if (broadcast !== undefined && prefix.family !== AF_INET) {
+    throw valueError(`${name}.broadcast`, broadcast, 'only IPv4 addresses have one')
+  }
+  if (peer !== undefined) sameFamily(checkPrefix(peer, `${name}.peer`, true).octets, prefix, name, peer)
+  if (scope !== undefined) checkOneOf(scope, `${name}.scope`, Object.keys(scopes) as ScopeName[])
+  if (metric !== undefined) checkInteger(metric, `${name}.metric`, 0, 0xffff_ffff)
+  for (const key of ['noDad', 'noPrefixRoute'] as const) {
+    if (options[key] !== undefined) checkBoolean(options[key], `${name}.${key}`)
+  }
+  for (const key of ['validLifetime', 'preferredLifetime'] as const) checkLifetime(options[key], `${name}.${key}`)
+}
+
+function sameFamily(octets: Uint8Array, prefix: IpPrefix, name: string, value: string): void {
+  if (familyOf(octets) !== prefix.family) throw valueError(name, value, "is not of the address's family")
+}
+
+/** A lifetime in milliseconds; the kernel counts whole seconds. */
+function checkLifetime(value: unknown, name: string): void {
+  if (value === undefined || value === Number.POSITIVE_INFINITY) return
+  checkInteger(value, name, 0, 0xffff_fffe * 1000)
+  if (value % 1000 !== 0) throw valueError(name, value, 'must be whole seconds: the kernel counts in them')
+}

@@ -1,0 +1,267 @@
+/** Adding, removing and listing addresses; the collection `namespace.addresses`. */
+import { isDeepStrictEqual } from 'node:util'
+import { hasCode, namedError, NetkitError } from '../errors.js'
+import { defineFacet } from '../namespace/facet.js'
+import { labelOf } from '../namespace/internal.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { netlinkConstants } from '../netlink/message.js'
+import { checkOneOf, checkOptions } from '../validate.js'
+import { AF_INET, AF_INET6, AF_UNSPEC, broadcastOf, checkPrefix, formatIp, type IpPrefix } from '../values/ip.js'
+import { type Address, addressMessage, readAddress } from './address.js'
+import { type AddressOptions, type CheckedAddress, checkAddressInput, addressOptionKeys } from './address-options.js'
+import { addressFlags, scopes } from './constants.js'
+import { indexOfLink } from './link-lookup.js'
+import type { LinkReference } from './link-options.js'
+import { allOrFirstError, type Ask, change, dump } from './talk.js'
+
+const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkConstants
+const FOR_EVER = 0xffff_ffff
+
+export interface AddressFilter {
+  link?: LinkReference
+  family?: 'inet' | 'inet6'
+  scope?: Address['scope']
+  /** The address itself, with or without its prefix length. */
+  address?: string
+}
+
+/** What `ensure` found or did. */
+export interface EnsuredAddress {
+  address: Address
+  /** Whether anything had to be done. */
+  changed: boolean
+}
+
+/** A new address and the link it is for. */
+export type NewAddress = { link: LinkReference; address: string } & AddressOptions
+
+type AddressAsk = Ask<typeof addressMessage.header, typeof addressMessage.table>
+
+/** The RTM_NEWADDR or RTM_DELADDR of an address. */
+function addressRequest(
+  request: 'RTM_NEWADDR' | 'RTM_DELADDR',
+  index: number,
+  { family, octets, prefixLength, options }: CheckedAddress,
+  what: string,
+): AddressAsk {
+  const local = formatIp(octets)
+  const peer = options.peer === undefined ? undefined : checkPrefix(options.peer, 'peer', true)
+  const flags = (options.noDad ? addressFlags.nodad : 0) | (options.noPrefixRoute ? addressFlags.noprefixroute : 0)
+  const { broadcast, validLifetime, preferredLifetime = validLifetime } = options
+  return {
+    definition: addressMessage,
+    request,
+    header: {
+      family,
+      prefixLength: peer?.prefixLength ?? prefixLength,
+      index,
+      scope: scopes[options.scope ?? defaultScope(family, octets)],
+    },
+    attributes: {
+      local,
+      address: peer === undefined ? local : formatIp(peer.octets),
+      label: options.label,
+      broadcast: broadcast === '+' ? formatIp(broadcastOf(octets, prefixLength)) : broadcast,
+      metric: options.metric,
+      flags: flags === 0 ? undefined : flags,
+      cacheInfo:
+        validLifetime === undefined && preferredLifetime === undefined
+          ? undefined
+          : { preferred: seconds(preferredLifetime), valid: seconds(validLifetime), created: 0, updated: 0 },
+    },
+    what,
+  }
+}
+
+/** As `ip address add` has it: the loopback's own network is for the host. */
+function defaultScope(family: number, octets: Uint8Array): 'global' | 'host' {
+  return family === AF_INET && octets[0] === 127 ? 'host' : 'global'
+}
+
+function seconds(milliseconds: number | undefined): number {
+  return milliseconds === undefined || milliseconds === Number.POSITIVE_INFINITY ? FOR_EVER : milliseconds / 1000
+}
+
+/** Gives a link an address; with `replace`, changes the lifetimes and flags of one that it has. `link` names it in errors. */
+export async function addAddress(
+  namespace: Namespace,
+  index: number,
+  address: CheckedAddress,
+  link: string,
+  replace = false,
+): Promise<void> {
+  const flags = NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL)
+  await change(namespace, { ...addressRequest('RTM_NEWADDR', index, address, `cannot add ${address.text} to ${link}`), flags })
+}
+
+/** Takes an address from a link: ENOENT when it does not have it. */
+export async function removeAddress(
+  namespace: Namespace,
+  index: number,
+  address: CheckedAddress,
+  link: string,
+): Promise<void> {
+  const what = `cannot remove ${address.text} from ${link}`
+  try {
+    await change(namespace, addressRequest('RTM_DELADDR', index, address, what))
+  } catch (error) {
+    if (!hasCode(error, 'EADDRNOTAVAIL')) throw error
+    throw new NetkitError({ message: what, errno: 2, syscall: 'RTM_DELADDR', kernelMessage: 'no such address', cause: error })
+  }
+}
+
+/** The addresses of a link or of all links; what the kernel does not filter is filtered here. */
+export async function listAddresses(namespace: Namespace, index: number | undefined, filter: AddressFilter): Promise<Address[]> {
+  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 'inet' ? AF_INET : AF_INET6
+  const wanted = filter.address === undefined ? undefined : checkPrefix(filter.address, 'filter.address', true)
+  return dump(
+    namespace,
+    {
+      definition: addressMessage,
+      request: 'RTM_GETADDR',
+      header: { family: wanted?.family ?? family, index: index ?? 0 },
+      attributes: {},
+      what: `cannot list the addresses of ${labelOf(namespace)}`,
+    },
+    (message) => {
+      const address = readAddress(addressMessage.decode(message))
+      return matches(address, index, filter, wanted) ? address : undefined
+    },
+  )
+}
+
+function matches(address: Address, index: number | undefined, filter: AddressFilter, wanted: IpPrefix | undefined): boolean {
+  if (index !== undefined && address.index !== index) return false
+  if (filter.family !== undefined && address.family !== filter.family) return false
+  if (filter.scope !== undefined && address.scope !== filter.scope) return false
+  if (wanted === undefined || filter.address === undefined) return true
+  const text = formatIp(wanted.octets)
+  return filter.address.includes('/') ? address.address === `${text}/${wanted.prefixLength}` : address.address.startsWith(`${text}/`)
+}
+
+/** Takes the addresses of a link away; resolves to them. */
+export async function flushAddresses(namespace: Namespace, index: number, filter: AddressFilter): Promise<Address[]> {
+  checkAddressFilter(filter, 'filter')
+  const found = await listAddresses(namespace, index, filter)
+  await allOrFirstError(
+    found.map(async ({ address, peer }) => {
+      const what = `cannot remove ${address}`
+      const checked = checkAddressInput(peer === undefined ? address : { address, peer }, 'address')
+      try {
+        await change(namespace, addressRequest('RTM_DELADDR', index, checked, what))
+      } catch (error) {
+        // A secondary address goes with its primary one.
+        if (!hasCode(error, 'EADDRNOTAVAIL')) throw error
+      }
+    }),
+  )
+  return found
+}
+
+function checkAddressFilter(filter: AddressFilter, name: string): void {
+  checkOptions(filter, name, ['link', 'family', 'scope', 'address'])
+  if (filter.family !== undefined) checkOneOf(filter.family, `${name}.family`, ['inet', 'inet6'])
+  if (typeof filter.scope === 'string') checkOneOf(filter.scope, `${name}.scope`, Object.keys(scopes))
+  if (filter.address !== undefined) checkPrefix(filter.address, `${name}.address`, true)
+}
+
+/** The addresses of a namespace: `red.addresses`. */
+export class Addresses {
+  readonly #namespace: Namespace
+
+  /** @internal */
+  constructor(namespace: Namespace) {
+    this.#namespace = namespace
+  }
+
+  /** Those that match the filter; all without one. The kernel filters by family and link. */
+  async list(filter: AddressFilter = {}): Promise<Address[]> {
+    checkAddressFilter(filter, 'filter')
+    const index = filter.link === undefined ? undefined : await indexOfLink(this.#namespace, filter.link, 'filter.link')
+    return listAddresses(this.#namespace, index, filter)
+  }
+
+  /** The first that matches, or undefined. `filter` may be the address alone. */
+  async find(filter: string | AddressFilter): Promise<Address | undefined> {
+    const [first] = await this.list(typeof filter === 'string' ? { address: filter } : filter)
+    return first
+  }
+
+  /** The first that matches. Rejects with ENOENT when none does. */
+  async get(filter: string | AddressFilter): Promise<Address> {
+    const found = await this.find(filter)
+    if (found !== undefined) return found
+    const wanted = typeof filter === 'string' ? filter : (filter.address ?? 'such')
+    throw namedError('ENOENT', 'RTM_GETADDR', `no address ${wanted} in ${labelOf(this.#namespace)}`)
+  }
+
+  /** Gives a link an address. Rejects with EEXIST when it has it. */
+  async add(options: NewAddress): Promise<void> {
+    await this.#add(options, false)
+  }
+
+  /** The same; one that is there gets the new lifetimes and flags. */
+  async replace(options: NewAddress): Promise<void> {
+    await this.#add(options, true)
+  }
+
+  async #add(options: NewAddress, replace: boolean): Promise<void> {
+    const address = checkNewAddress(options)
+    const index = await indexOfLink(this.#namespace, options.link, 'options.link')
+    await addAddress(this.#namespace, index, address, nameOf(options.link), replace)
+  }
+
+  /** Makes sure that a link has an address, and touches nothing when it has it as asked. */
+  async ensure(options: NewAddress): Promise<EnsuredAddress> {
+    const wanted = checkNewAddress(options)
+    const index = await indexOfLink(this.#namespace, options.link, 'options.link')
+    const filter = { address: options.address }
+    const [known] = await listAddresses(this.#namespace, index, filter)
+    if (known !== undefined && isAsAsked(known, wanted.options)) return { address: known, changed: false }
+    await addAddress(this.#namespace, index, wanted, nameOf(options.link), true)
+    const [address] = await listAddresses(this.#namespace, index, filter)
+    if (address === undefined) throw namedError('ENOENT', 'RTM_GETADDR', `${options.address} was removed at once`)
+    return { address, changed: true }
+  }
+
+  /** Takes an address from a link. Rejects with ENOENT when it does not have it. */
+  async remove(options: { link: LinkReference; address: string }): Promise<void> {
+    const address = checkNewAddress(options)
+    const index = await indexOfLink(this.#namespace, options.link, 'options.link')
+    await removeAddress(this.#namespace, index, address, nameOf(options.link))
+  }
+}
+
+function nameOf(link: LinkReference): string {
+  return typeof link === 'object' ? link.name : String(link)
+}
+
+function checkNewAddress(options: NewAddress): CheckedAddress {
+  checkOptions(options, 'options', ['link', 'address', ...addressOptionKeys])
+  const { link: _, ...address } = options
+  return checkAddressInput(address, 'options')
+}
+
+/** Compares what was asked for; lifetimes that run are never as asked. */
+export function isAsAsked(known: Address, options: AddressOptions): boolean {
+  const { noDad, noPrefixRoute, peer, broadcast, ...plain } = options
+  if (noDad !== undefined && known.flags.includes('nodad') !== noDad) return false
+  if (noPrefixRoute !== undefined && known.flags.includes('noprefixroute') !== noPrefixRoute) return false
+  if (peer !== undefined && known.peer !== (peer.includes('/') ? peer : `${peer}/${known.family === 'inet' ? 32 : 128}`)) return false
+  if (broadcast === '+') {
+    const { octets, prefixLength } = checkPrefix(known.address, 'address')
+    if (known.broadcast !== formatIp(broadcastOf(octets, prefixLength))) return false
+  } else if (broadcast !== undefined && known.broadcast !== broadcast) return false
+  return Object.entries(plain).every(
+    ([key, value]) => value === undefined || isDeepStrictEqual(known[key as keyof Address], value),
+  )
+}
+
+declare module '../namespace/namespace.js' {
+  interface Namespace {
+    /** The addresses of the namespace's links. */
+    readonly addresses: Addresses
+  }
+}
+
+defineFacet('addresses', (namespace) => new Addresses(namespace))

@@ -1,0 +1,43 @@
+/** Setting up of a link that something else made, as a tap: settings, addresses and snapshot in two round trips. */
+import type { Namespace } from '../namespace/namespace.js'
+import type { AddressInput } from './address-options.js'
+import { addAddresses, fetchAfter } from './create-link.js'
+import { Link } from './link.js'
+import { linkMessage } from './link-attributes.js'
+import { fetchLink, indexOfMaster } from './link-lookup.js'
+import { checkNewLink, flagBits, type LinkSettings, settingAttributes, settingKeys } from './link-options.js'
+import { change, requestThenRead } from './talk.js'
+
+export interface LinkSetUp extends LinkSettings {
+  addresses?: readonly AddressInput[]
+}
+
+/** Options of `configureLink`. */
+export const setUpKeys = [...settingKeys, 'addresses'] as const
+
+/** Throws ERR_INVALID_ARG_… when an option is wrong. */
+export function checkLinkSetUp(options: LinkSetUp, path: string): void {
+  checkNewLink(options, path, setUpKeys)
+}
+
+/** Gives an existing link its settings and addresses, and returns it. The options are checked. */
+export async function configureLink(namespace: Namespace, name: string, options: LinkSetUp): Promise<Link> {
+  const { addresses, ...settings } = options
+  const master = await indexOfMaster(namespace, settings.master, 'options.master')
+  const asked = Object.values(settings).some((value) => value !== undefined)
+  const payload = asked
+    ? await requestThenRead(
+        change(namespace, {
+          definition: linkMessage,
+          request: 'RTM_NEWLINK',
+          header: flagBits(settings),
+          attributes: { name, ...settingAttributes(settings, master) },
+          what: `cannot set up ${name}`,
+        }),
+        fetchAfter(namespace, name),
+      )
+    : await fetchLink(namespace, name, `cannot read ${name}`)
+  const link = new Link(namespace, payload, false)
+  await addAddresses(link, addresses)
+  return link
+}

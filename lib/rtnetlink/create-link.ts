@@ -1,0 +1,155 @@
+/** Creating of links: one of any kind, a bridge with its ports, a pair of veth. */
+import { randomInt } from 'node:crypto'
+import { undoOnFailure } from '../errors.js'
+import { currentNamespace } from '../namespace/open.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { netlinkConstants } from '../netlink/message.js'
+import { checkString, typeError, valueError } from '../validate.js'
+import { addAddress } from './addresses.js'
+import { type AddressInput, checkAddressInput } from './address-options.js'
+import type { LinkKinds } from './kinds/registry.js'
+import './kinds/index.js'
+import { Link, type OptionsOf } from './link.js'
+import { type LinkAttributes, linkMessage } from './link-attributes.js'
+import { fetchLink, indexOfLink, indexOfMaster } from './link-lookup.js'
+import {
+  checkNewLink,
+  flagBits,
+  kindOptions,
+  type LinkReference,
+  type NewLink,
+  newLinkKeys,
+  settingAttributes,
+} from './link-options.js'
+import { allOrFirstError, change, requestThenRead } from './talk.js'
+
+const { NLM_F_CREATE, NLM_F_EXCL } = netlinkConstants
+
+/** Options of `createLink` for a kind that netkit has a table for. */
+export type NewLinkOfKind<K extends keyof LinkKinds> = NewLink & { kind: K } & Partial<LinkKinds[K]>
+
+/** Options of `createLink` for any other kind: `data` has its attributes by number, `{ '#1': bytes }`. */
+export interface NewRawLink extends NewLink {
+  kind: string
+  data?: Record<`#${number}`, Uint8Array>
+}
+
+/**
+ * Creates a link of any kind. A kind that netkit has no table for is made from raw attributes in `data`.
+ *
+ * @throws TypeError/RangeError ERR_INVALID_ARG_… for wrong options, before anything is sent; NetkitError EEXIST when the name
+ * is taken, EOPNOTSUPP when the kernel has no such kind, EPERM without CAP_NET_ADMIN. When a later step fails, the link is
+ * removed again, and the error is the first one.
+ */
+export function createLink<K extends keyof LinkKinds>(options: NewLinkOfKind<K>): Promise<Link<K>>
+export function createLink(options: NewRawLink): Promise<Link>
+export async function createLink(options: NewRawLink): Promise<Link> {
+  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  const { kind, ...rest } = options
+  checkString(kind, 'options.kind')
+  if (kind === '') throw valueError('options.kind', kind, 'is empty')
+  if (kind === 'veth') throw valueError('options.kind', kind, 'has two ends: use createVeth')
+  const { common, own } = kindOptions(kind, rest, newLinkKeys, 'options')
+  checkNewLink(common, 'options')
+  return makeLink(common, kind, own, 'options')
+}
+
+/** Options of `createBridge`. */
+export interface NewBridge extends NewLink, Partial<LinkKinds['bridge']> {
+  /** Links of the same namespace that become its ports. */
+  ports?: readonly LinkReference[]
+}
+
+/** Creates a bridge, and makes links its ports. Errors as `createLink`; no port is left changed by a failure. */
+export async function createBridge(options: NewBridge = {}): Promise<Link<'bridge'>> {
+  if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  const { ports = [], ...rest } = options
+  if (!Array.isArray(ports)) throw typeError('options.ports', 'an array', ports)
+  const { common, own } = kindOptions('bridge', rest, newLinkKeys, 'options')
+  checkNewLink(common, 'options')
+  const namespace = common.namespace instanceof Object ? (common.namespace as Namespace) : currentNamespace()
+  const indexes = await Promise.all(ports.map((port, i) => indexOfLink(namespace, port, `options.ports[${i}]`)))
+  const bridge = await makeLink(common, 'bridge', own, 'options')
+  return undoOnFailure(
+    async () => {
+      await allOrFirstError(
+        indexes.map((index, i) => {
+          const port = ports[i]
+          const name = typeof port === 'object' ? port.name : String(port)
+          return change(namespace, {
+            definition: linkMessage,
+            request: 'RTM_NEWLINK',
+            header: { index },
+            attributes: { master: bridge.index },
+            what: `cannot make ${name} a port of ${bridge.name}`,
+          })
+        }),
+      )
+      // Ports give the bridge its MAC address and its carrier.
+      return (indexes.length > 0 ? await bridge.refresh() : bridge) as Link<'bridge'>
+    },
+    () => bridge.delete(),
+  )
+}
+
+/** Makes a link, gives it its addresses, and reads it back. The options are checked. */
+async function makeLink(options: NewLink, kind: string, data: OptionsOf<string> | undefined, path: string): Promise<Link> {
+  const namespace = options.namespace ?? currentNamespace()
+  const master = await indexOfMaster(namespace, options.master, `${path}.master`)
+  const { index, name } = place(options)
+  const payload = await requestThenRead(
+    change(namespace, newLinkRequest(options, kind, { index, name: options.name, master, data })),
+    fetchAfter(namespace, name ?? index),
+  )
+  const link = new Link(namespace, payload, true)
+  return undoOnFailure(
+    async () => {
+      await addAddresses(link, options.addresses)
+      return link
+    },
+    () => link.delete(),
+  )
+}
+
+/** How a new link is found again: by its name, or by an index that we choose when the kernel picks the name. */
+export function place(options: NewLink): { index: number; name: string | undefined } {
+  const fixed = options.name !== undefined && !options.name.includes('%')
+  // Far above those that the kernel gives out; of 2^31, two alike are not to be expected.
+  const index = options.index ?? (fixed ? 0 : randomInt(0x100_0000, 0x7fff_ffff))
+  return { index, name: fixed ? options.name : undefined }
+}
+
+/** The RTM_NEWLINK that makes a link. */
+export function newLinkRequest(
+  options: NewLink,
+  kind: string,
+  more: { index: number; name: string | undefined; master: number | undefined; data: Record<string, unknown> | undefined },
+) {
+  return {
+    definition: linkMessage,
+    request: 'RTM_NEWLINK' as const,
+    flags: NLM_F_CREATE | NLM_F_EXCL,
+    header: { index: more.index, ...flagBits(options) },
+    attributes: {
+      name: more.name,
+      ...settingAttributes(options, more.master),
+      txQueues: options.txQueues,
+      rxQueues: options.rxQueues,
+      info: { kind, data: more.data },
+    } satisfies LinkAttributes,
+    what: `cannot create ${more.name === undefined ? `a ${kind}` : `the ${kind} ${more.name}`}`,
+  }
+}
+
+/** Reads a link that a request of the same tick makes. */
+export function fetchAfter(namespace: Namespace, link: string | number): Promise<Uint8Array> {
+  return fetchLink(namespace, link, `cannot read ${link} back`)
+}
+
+export async function addAddresses(link: Link, addresses: readonly AddressInput[] = []): Promise<void> {
+  await allOrFirstError(
+    addresses.map((address, i) =>
+      addAddress(link.namespace, link.index, checkAddressInput(address, `addresses[${i}]`), link.name),
+    ),
+  )
+}

@@ -1,0 +1,85 @@
+/** veth pairs: two links joined like the ends of a cable (veth(4)). */
+import { undoOnFailure } from '../errors.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { currentNamespace } from '../namespace/open.js'
+import { addAddresses, fetchAfter, newLinkRequest, place } from './create-link.js'
+import { Link } from './link.js'
+import { linkMessage } from './link-attributes.js'
+import { fetchLink, indexOfMaster } from './link-lookup.js'
+import { checkNewLink, flagBits, type LinkSettings, type NewLink, settingAttributes } from './link-options.js'
+import { allOrFirstError, change, requestThenRead } from './talk.js'
+
+/**
+ * Creates a veth pair; one request makes both ends where they belong. Each end has its own options, namespace included.
+ *
+ * @throws as `createLink`; needs CAP_NET_ADMIN in both namespaces. A failure leaves neither end.
+ */
+export async function createVeth(left: NewLink = {}, right: NewLink = {}): Promise<[left: Link<'veth'>, right: Link<'veth'>]> {
+  checkNewLink(left, 'left')
+  checkNewLink(right, 'right')
+  const here = left.namespace ?? currentNamespace()
+  const there = right.namespace ?? currentNamespace()
+  const [leftMaster, rightMaster] = await Promise.all([
+    indexOfMaster(here, left.master, 'left.master'),
+    indexOfMaster(there, right.master, 'right.master'),
+  ])
+  const near = place(left)
+  const far = place(right)
+  // A veth whose other end is not there yet cannot be up, and a peer's master is passed over: both are set afterwards.
+  const { up: rightUp, master: _, ...early } = right
+  const peer = {
+    header: { index: far.index, ...flagBits(early) },
+    attributes: {
+      name: right.name,
+      namespaceFd: sameNamespace(here, there) ? undefined : there.fd,
+      ...settingAttributes(early, undefined),
+      txQueues: right.txQueues,
+      rxQueues: right.rxQueues,
+    },
+  }
+  const request = newLinkRequest(left, 'veth', {
+    index: near.index,
+    name: left.name,
+    master: leftMaster,
+    data: { peer },
+  })
+  request.what = `cannot create the veth pair ${left.name ?? 'veth%d'} and ${right.name ?? 'veth%d'}`
+  const payload = await requestThenRead(change(here, request), fetchAfter(here, near.name ?? near.index))
+  const first = new Link<'veth'>(here, payload, true)
+  return undoOnFailure(
+    async () => {
+      const second = await finishPeer(there, first, far.name ?? far.index, { up: rightUp }, rightMaster)
+      await allOrFirstError([addAddresses(first, left.addresses), addAddresses(second, right.addresses)])
+      // The first was read when the second was not up yet, and so had no carrier.
+      if (left.up === true && right.up === true) await first.refresh()
+      return [first, second]
+    },
+    // Either end takes the other along.
+    () => first.delete(),
+  )
+}
+
+/** Gives the other end what it could not be made with, and reads it. */
+async function finishPeer(
+  namespace: Namespace,
+  first: Link,
+  peer: string | number,
+  settings: LinkSettings,
+  master: number | undefined,
+): Promise<Link<'veth'>> {
+  const read = () => fetchLink(namespace, peer, `cannot read ${peer}, the other end of ${first.name}`)
+  if (settings.up === undefined && master === undefined) return new Link<'veth'>(namespace, await read(), true)
+  const index = typeof peer === 'number' ? peer : 0
+  const finished = change(namespace, {
+    definition: linkMessage,
+    request: 'RTM_NEWLINK',
+    header: { index, ...flagBits(settings) },
+    attributes: { name: typeof peer === 'string' ? peer : undefined, master },
+    what: `cannot set up ${peer}`,
+  })
+  return new Link<'veth'>(namespace, await requestThenRead(finished, read()), true)
+}
+
+function sameNamespace(one: Namespace, other: Namespace): boolean {
+  return one.inode === other.inode && one.device === other.device
+}

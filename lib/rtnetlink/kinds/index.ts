@@ -1,0 +1,3 @@
+/** Every kind that has a table: importing this makes them known. */
+import './bridge.js'
+import './veth.js'

@@ -1,0 +1,59 @@
+/** Finding links: by name, alternative name or index. */
+import { hasCode, NetkitError } from '../errors.js'
+import { labelOf } from '../namespace/internal.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { valueError } from '../validate.js'
+import { linkMessage } from './link-attributes.js'
+import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
+import { isLongName } from './names.js'
+import { ask } from './talk.js'
+
+/** The payload of a link's RTM_NEWLINK. Rejects with ENODEV when there is none of this name or index. */
+export function fetchLink(namespace: Namespace, link: string | number, what: string): Promise<Uint8Array> {
+  return ask(
+    namespace,
+    {
+      definition: linkMessage,
+      request: 'RTM_GETLINK',
+      header: { index: typeof link === 'number' ? link : 0 },
+      // The kernel takes a long name only as an alternative one, in place of the name.
+      attributes: typeof link === 'number' ? {} : isLongName(link) ? { alternativeName: link } : { name: link },
+      what,
+    },
+    ({ source, start, end }) => source.bytes.slice(start, end),
+  )
+}
+
+/** The index of a link in a namespace. A Link must be in that namespace; a name is looked up. */
+export async function indexOfLink(namespace: Namespace, link: LinkReference, name: string): Promise<number> {
+  checkLinkReference(link, name)
+  if (typeof link === 'number') return link
+  if (isLink(link)) {
+    if (link.namespace.inode !== namespace.inode || link.namespace.device !== namespace.device) {
+      throw valueError(name, link.name, `is in ${labelOf(link.namespace)}, not in ${labelOf(namespace)}`)
+    }
+    return link.index
+  }
+  try {
+    const payload = await fetchLink(namespace, link, `${name}: no link '${link}' in ${labelOf(namespace)}`)
+    return linkMessage.header.decode(viewOf(payload), 0, payload.length).index
+  } catch (error) {
+    // The kernel's words would say the same a second time.
+    if (!hasCode(error, 'ENODEV')) throw error
+    throw new NetkitError({ message: `${name} '${link}' in ${labelOf(namespace)}`, errno: 19, syscall: 'RTM_GETLINK', cause: error })
+  }
+}
+
+function viewOf(bytes: Uint8Array) {
+  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) }
+}
+
+/** The index of a master: 0 for none, undefined when nothing was said. */
+export async function indexOfMaster(
+  namespace: Namespace,
+  master: LinkReference | null | undefined,
+  name: string,
+): Promise<number | undefined> {
+  if (master === undefined) return undefined
+  return master === null ? 0 : indexOfLink(namespace, master, name)
+}

@@ -1,0 +1,354 @@
+/** A link: a snapshot of what the kernel says of it, and what can be done with it. */
+import { inspect } from 'node:util'
+import { AbortError, hasCode, namedError, throwIfAborted } from '../errors.js'
+import { descriptorOf, labelOf } from '../namespace/internal.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
+import type { Message } from '../netlink/message.js'
+import { NetlinkSubscription } from '../netlink/subscription.js'
+import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError } from '../validate.js'
+import { checkPrefix } from '../values/ip.js'
+import type { Address } from './address.js'
+import { type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
+import { addAddress, flushAddresses, removeAddress } from './addresses.js'
+import { flagNames, linkFlags, operationalStates, rtnetlinkConstants } from './constants.js'
+import type { LinkKinds } from './kinds/registry.js'
+import { type LinkAttributes, type LinkStatistics, linkMessage } from './link-attributes.js'
+import {
+  changeKeys,
+  checkNamespace,
+  checkSettings,
+  flagBits,
+  kindOptions,
+  type LinkChanges,
+  linkBrand,
+  settingAttributes,
+} from './link-options.js'
+import { fetchLink, indexOfMaster } from './link-lookup.js'
+import { checkLinkName } from './names.js'
+import { change, requestThenRead } from './talk.js'
+
+/** The options of a kind, by its name; of a kind without a table, whatever attributes there are. */
+export type OptionsOf<K extends string> = K extends keyof LinkKinds ? LinkKinds[K] : Record<string, unknown>
+
+export type LinkFlag = keyof typeof linkFlags
+export type OperationalState = keyof typeof operationalStates
+
+/** What `Link#waitFor` waits for: each given property has this value. */
+export interface LinkCondition {
+  up?: boolean
+  /** The interface is up and its lower layer works (IFF_RUNNING): frames can pass. */
+  running?: boolean
+  operationalState?: OperationalState
+}
+
+export interface WaitOptions {
+  /** Milliseconds; ETIMEDOUT after them. Default: 5,000. Infinity waits for ever. */
+  timeout?: number
+  signal?: AbortSignal
+}
+
+/**
+ * A link of a namespace: an interface, as rtnetlink(7) has it. Its properties are a snapshot, taken when the object was made
+ * and again by `refresh`, `set` and `waitFor`. Accepted wherever a link's name or index is.
+ *
+ * `delete` removes the link. `await using` removes it if netkit created it for this object, and leaves it when it was looked up.
+ */
+export class Link<K extends string = string> {
+  readonly [linkBrand] = true
+  #namespace: Namespace
+  /** The payload of the RTM_NEWLINK; decoded when someone looks. */
+  #payload: Uint8Array
+  #attributes: LinkAttributes | undefined
+  readonly #created: boolean
+  #deleted = false
+
+  /** @internal Links come from `createLink`, `links.get` and their like. */
+  constructor(namespace: Namespace, payload: Uint8Array, created: boolean) {
+    this.#namespace = namespace
+    this.#payload = payload
+    this.#created = created
+  }
+
+  /** Everything the kernel said, by the names of netkit's table of attributes (linux/if_link.h); unknown ones by number. */
+  get attributes(): Readonly<LinkAttributes> {
+    this.#attributes ??= linkMessage.decode(wholePayload(this.#payload)).attributes
+    return this.#attributes
+  }
+
+  /** The namespace that the link is in. */
+  get namespace(): Namespace {
+    return this.#namespace
+  }
+
+  get index(): number {
+    return new DataView(this.#payload.buffer, this.#payload.byteOffset).getInt32(4, LITTLE_ENDIAN)
+  }
+
+  get name(): string {
+    return this.attributes.name ?? ''
+  }
+
+  /** More names, which may be longer than 15 bytes. */
+  get alternativeNames(): readonly string[] {
+    return this.attributes.properties?.alternativeNames ?? []
+  }
+
+  /** The kind: 'veth', 'bridge', 'tun' …; undefined for the loopback and most hardware. */
+  get kind(): K | undefined {
+    return this.attributes.info?.kind as K | undefined
+  }
+
+  /** The options of its kind, by the names that creating takes; empty when it has none. */
+  get options(): Readonly<OptionsOf<K>> {
+    const data = this.attributes.info?.data
+    return (data === undefined || data instanceof Uint8Array ? {} : data) as OptionsOf<K>
+  }
+
+  /** The MAC address; an empty string when it has none. */
+  get mac(): string {
+    return this.attributes.mac ?? ''
+  }
+
+  /** Maximum transmission unit in bytes. */
+  get mtu(): number {
+    return this.attributes.mtu ?? 0
+  }
+
+  /** The flags that are set, by the names that `ip link` shows. */
+  get flags(): readonly LinkFlag[] {
+    return flagNames(linkFlags, this.#flagBits)
+  }
+
+  /** Set up by an administrator (IFF_UP). */
+  get up(): boolean {
+    return (this.#flagBits & linkFlags.UP) !== 0
+  }
+
+  /** Up, and the lower layer works (IFF_RUNNING). */
+  get running(): boolean {
+    return (this.#flagBits & linkFlags.RUNNING) !== 0
+  }
+
+  /** RFC 2863's state. Lags behind what sets it; `waitFor` waits for it. */
+  get operationalState(): OperationalState | number {
+    return this.attributes.operationalState ?? 'unknown'
+  }
+
+  /** The index of the link that this one is a port of. */
+  get master(): number | undefined {
+    return this.attributes.master
+  }
+
+  /** The index of the link under this one, or of a veth's other end: in the namespace that `parentNamespaceId` tells. */
+  get parent(): number | undefined {
+    return this.attributes.parent
+  }
+
+  get alias(): string | undefined {
+    return this.attributes.alias
+  }
+
+  get group(): number {
+    return this.attributes.group ?? 0
+  }
+
+  get txQueueLength(): number {
+    return this.attributes.txQueueLength ?? 0
+  }
+
+  /** How the interface's IPv6 addresses are made; undefined without IPv6. */
+  get addressGeneration(): string | number | undefined {
+    const families = this.attributes.families
+    if (families === undefined || families instanceof Uint8Array) return undefined
+    return (families.inet6 as { addressGeneration?: string | number } | undefined)?.addressGeneration
+  }
+
+  /** Counters since the link was made. */
+  get stats(): Readonly<LinkStatistics> | undefined {
+    return this.attributes.statistics
+  }
+
+  get #flagBits(): number {
+    return new DataView(this.#payload.buffer, this.#payload.byteOffset).getUint32(8, LITTLE_ENDIAN)
+  }
+
+  /**
+   * Changes what is given, in one request, and takes a new snapshot.
+   * @throws ERR_INVALID_ARG_… for wrong options; NetkitError ENODEV when the link is gone, EBUSY when it cannot be changed while
+   * up, EPERM without CAP_NET_ADMIN
+   */
+  async set(changes: LinkChanges & Partial<OptionsOf<K>>): Promise<this> {
+    const { common, own } = kindOptions(this.kind ?? '', changes, changeKeys, 'changes')
+    const settings = common as LinkChanges
+    checkSettings(settings, 'changes')
+    if (settings.name !== undefined) checkLinkName(settings.name, 'changes.name')
+    checkNamespace(settings.namespace, 'changes.namespace')
+    const target = settings.namespace ?? this.#namespace
+    const moves = settings.namespace !== undefined && target.inode !== this.#namespace.inode
+    const name = settings.name ?? this.name
+    const master = await indexOfMaster(target, settings.master, 'changes.master')
+    const asked = change(this.#namespace, {
+      definition: linkMessage,
+      request: 'RTM_NEWLINK',
+      header: { index: this.index, ...flagBits(settings) },
+      attributes: {
+        // When it moves, its name finds it there: the index may be taken.
+        name: moves ? name : settings.name,
+        namespaceFd: moves ? target.fd : undefined,
+        ...settingAttributes(settings, master),
+        info: own === undefined ? undefined : { kind: this.kind, data: own },
+      },
+      what: `cannot change ${this.name}`,
+    })
+    if (!moves) {
+      await requestThenRead(asked, this.#fetch())
+      return this
+    }
+    await asked
+    this.#namespace = target
+    this.#take(await fetchLink(target, name, `cannot find ${name}, which was moved to ${labelOf(target)}`))
+    return this
+  }
+
+  /** Takes a new snapshot. Rejects with ENODEV when the link is gone. */
+  async refresh(): Promise<this> {
+    await this.#fetch()
+    return this
+  }
+
+  async #fetch(): Promise<void> {
+    this.#take(await fetchLink(this.#namespace, this.index, `cannot read ${this.name}`))
+  }
+
+  #take(payload: Uint8Array): void {
+    this.#payload = payload
+    this.#attributes = undefined
+  }
+
+  /** Removes the link. Succeeds when it is gone already. */
+  async delete(): Promise<void> {
+    if (this.#deleted) return
+    try {
+      await change(this.#namespace, {
+        definition: linkMessage,
+        request: 'RTM_DELLINK',
+        header: { index: this.index },
+        attributes: {},
+        what: `cannot delete ${this.name}`,
+      })
+    } catch (error) {
+      if (!hasCode(error, 'ENODEV')) throw error
+    }
+    this.#deleted = true
+  }
+
+  /** Gives the link an address. Rejects with EEXIST when it has it. */
+  async addAddress(address: string, options: AddressOptions = {}): Promise<void> {
+    const prefix = checkPrefix(address, 'address')
+    checkAddressOptions(options, prefix, 'options')
+    await addAddress(this.#namespace, this.index, { ...prefix, text: address, options }, this.name)
+  }
+
+  /** Takes an address away. Rejects with ENOENT when the link does not have it. */
+  async removeAddress(address: string): Promise<void> {
+    await removeAddress(this.#namespace, this.index, checkAddressInput(address, 'address'), this.name)
+  }
+
+  /** Takes all addresses away, or those of a family or scope. Resolves to those that were removed. */
+  async flushAddresses(filter: { family?: 'inet' | 'inet6'; scope?: Address['scope'] } = {}): Promise<Address[]> {
+    return flushAddresses(this.#namespace, this.index, filter)
+  }
+
+  /**
+   * Waits until the link is as asked, by the kernel's events. Takes a new snapshot.
+   * @param condition properties and their values, or a function that looks at the link
+   * @throws NetkitError ETIMEDOUT after `timeout`, ENODEV when the link is deleted meanwhile; AbortError by `signal`
+   */
+  async waitFor(condition: LinkCondition | ((link: this) => boolean), options: WaitOptions = {}): Promise<this> {
+    checkOptions(options, 'options', ['timeout', 'signal'])
+    const { timeout = 5000, signal } = options
+    checkSignal(signal, 'options.signal')
+    if (timeout !== Number.POSITIVE_INFINITY) checkInteger(timeout, 'options.timeout', 0, 0x7fff_ffff)
+    const holds = conditionCheck<this>(condition)
+    const what = `waiting for ${this.name}`
+    throwIfAborted(signal, what)
+
+    let resolve: () => void = () => {}
+    let reject: (error: unknown) => void = () => {}
+    const promise = new Promise<void>((...settle) => {
+      ;[resolve, reject] = settle
+    })
+    const look = () => {
+      this.#fetch().then(() => holds(this) && resolve(), reject)
+    }
+    const subscription = await NetlinkSubscription.open(descriptorOf(this.#namespace), 0, [rtnetlinkConstants.RTNLGRP_LINK], {
+      onMessage: (message) => {
+        if (linkMessage.header.decode(message.source, message.start, message.end - message.start).index !== this.index) return
+        if (message.type === rtnetlinkConstants.RTM_DELLINK) {
+          reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted`))
+          return
+        }
+        this.#take(message.source.bytes.slice(message.start, message.end))
+        try {
+          if (holds(this)) resolve()
+        } catch (error) {
+          reject(error)
+        }
+      },
+      onOverrun: look,
+      onError: reject,
+    })
+    const timer = Number.isFinite(timeout)
+      ? setTimeout(() => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`)), timeout)
+      : undefined
+    const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
+    signal?.addEventListener('abort', abort, { once: true })
+    if (signal?.aborted) abort()
+    try {
+      // What happened before the subscription is not told by it.
+      look()
+      await promise
+      return this
+    } finally {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+      await subscription.close()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#created) await this.delete()
+  }
+
+  /** Plain data: what `JSON.stringify` and `console.log` show. */
+  toJSON(): Record<string, unknown> {
+    const { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, options, stats } = this
+    return { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, options, stats }
+  }
+
+  [inspect.custom](): unknown {
+    const { stats: _, ...shown } = this.toJSON()
+    return Object.assign(Object.create({ constructor: Link }), JSON.parse(JSON.stringify(shown)))
+  }
+}
+
+/** A stored payload as a message to decode. */
+function wholePayload(payload: Uint8Array): Message {
+  return { source: sourceOf(payload), type: 0, flags: 0, sequence: 0, start: 0, end: payload.length }
+}
+
+function conditionCheck<L extends Link>(condition: LinkCondition | ((link: L) => boolean)): (link: L) => boolean {
+  if (typeof condition === 'function') return condition
+  if (typeof condition !== 'object' || condition === null) throw typeError('condition', 'an object or a function', condition)
+  checkOptions(condition, 'condition', ['up', 'running', 'operationalState'])
+  if (condition.operationalState !== undefined) {
+    checkOneOf(condition.operationalState, 'condition.operationalState', Object.keys(operationalStates) as OperationalState[])
+  }
+  const wishes = Object.entries(condition).filter(([, value]) => value !== undefined) as [keyof LinkCondition, unknown][]
+  return (link) => wishes.every(([key, value]) => link[key] === value)
+}
+
+function wished(condition: object): string {
+  return typeof condition === 'function' ? 'as asked' : inspect(condition, { breakLength: Number.POSITIVE_INFINITY })
+}

@@ -1,0 +1,176 @@
+/** The collection `namespace.links`. */
+import { hasCode, namedError } from '../errors.js'
+import { defineFacet } from '../namespace/facet.js'
+import { labelOf } from '../namespace/internal.js'
+import type { Namespace } from '../namespace/namespace.js'
+import { checkBoolean, checkOptions, checkString, typeError, valueError } from '../validate.js'
+import { addAddress, isAsAsked as isAddressAsAsked, listAddresses } from './addresses.js'
+import { checkAddressInput } from './address-options.js'
+import { createLink, type NewLinkOfKind, type NewRawLink } from './create-link.js'
+import type { LinkKinds } from './kinds/registry.js'
+import { Link } from './link.js'
+import { linkMessage } from './link-attributes.js'
+import { fetchLink, indexOfLink, indexOfMaster } from './link-lookup.js'
+import { checkLinkReference, isAsAsked, isLink, type LinkReference } from './link-options.js'
+import { checkLinkName } from './names.js'
+import { allOrFirstError, dump } from './talk.js'
+import { formatPrefix } from '../values/ip.js'
+
+export interface LinkFilter {
+  kind?: string
+  /** Only ports of this link. */
+  master?: LinkReference
+  up?: boolean
+}
+
+/** What `ensure` found or did. */
+export interface EnsuredLink<K extends string = string> {
+  link: Link<K>
+  created: boolean
+  /** The options that were not as asked, and now are; 'addresses' when one was missing. Empty when nothing was touched. */
+  changed: string[]
+}
+
+type WithoutNamespace<T> = Omit<T, 'namespace'>
+
+/** The links of a namespace: `red.links`. */
+export class Links {
+  readonly #namespace: Namespace
+
+  /** @internal */
+  constructor(namespace: Namespace) {
+    this.#namespace = namespace
+  }
+
+  /** Those that match the filter; all without one. The kernel filters by kind and master. */
+  async list(filter: LinkFilter = {}): Promise<Link[]> {
+    checkOptions(filter, 'filter', ['kind', 'master', 'up'])
+    if (filter.kind !== undefined) checkString(filter.kind, 'filter.kind')
+    if (filter.up !== undefined) checkBoolean(filter.up, 'filter.up')
+    const master = await indexOfMaster(this.#namespace, filter.master, 'filter.master')
+    const links = await dump(
+      this.#namespace,
+      {
+        definition: linkMessage,
+        request: 'RTM_GETLINK',
+        header: {},
+        attributes: { master, info: filter.kind === undefined ? undefined : { kind: filter.kind } },
+        what: `cannot list the links of ${labelOf(this.#namespace)}`,
+      },
+      ({ source, start, end }) => new Link(this.#namespace, source.bytes.slice(start, end), false),
+    )
+    // The kernel does not filter by a kind whose module it has not loaded.
+    return links.filter(
+      (link) =>
+        (filter.kind === undefined || link.kind === filter.kind) &&
+        (master === undefined || link.master === master) &&
+        (filter.up === undefined || link.up === filter.up),
+    )
+  }
+
+  /** The link of this name, alternative name or index. Rejects with ENODEV when there is none. */
+  async get(link: LinkReference): Promise<Link> {
+    checkLinkReference(link, 'link')
+    const key = isLink(link) ? await indexOfLink(this.#namespace, link, 'link') : link
+    const what = `no link ${typeof key === 'number' ? `with index ${key}` : key} in ${labelOf(this.#namespace)}`
+    return new Link(this.#namespace, await fetchLink(this.#namespace, key, what), false)
+  }
+
+  /** The link of this name, alternative name or index, or undefined. */
+  async find(link: LinkReference): Promise<Link | undefined> {
+    try {
+      return await this.get(link)
+    } catch (error) {
+      if (hasCode(error, 'ENODEV')) return undefined
+      throw error
+    }
+  }
+
+  /** Creates a link here, as `createLink` does. Rejects with EEXIST when the name is taken. */
+  add<K extends keyof LinkKinds>(options: WithoutNamespace<NewLinkOfKind<K>>): Promise<Link<K>>
+  add(options: WithoutNamespace<NewRawLink>): Promise<Link>
+  async add(options: WithoutNamespace<NewRawLink>): Promise<Link> {
+    return createLink({ ...this.#here(options), namespace: this.#namespace })
+  }
+
+  /** Creates a link; one that has the name already is deleted first. */
+  replace<K extends keyof LinkKinds>(options: WithoutNamespace<NewLinkOfKind<K>>): Promise<Link<K>>
+  replace(options: WithoutNamespace<NewRawLink>): Promise<Link>
+  async replace(options: WithoutNamespace<NewRawLink>): Promise<Link> {
+    const name = named(this.#here(options))
+    try {
+      return await this.add(options)
+    } catch (error) {
+      // Tried first, so that options that are wrong cost nobody a link.
+      if (!hasCode(error, 'EEXIST')) throw error
+    }
+    await (await this.find(name))?.delete()
+    return this.add(options)
+  }
+
+  /**
+   * Makes sure that there is a link of this name and kind, with these options and addresses, and touches nothing that is as
+   * asked. What is not asked for is left alone. Rejects with EEXIST when the name belongs to a link of another kind.
+   */
+  ensure<K extends keyof LinkKinds>(options: WithoutNamespace<NewLinkOfKind<K>>): Promise<EnsuredLink<K>>
+  ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink>
+  async ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink> {
+    const name = named(this.#here(options))
+    const link = await this.find(name)
+    if (link === undefined) return { link: await this.add(options), created: true, changed: [] }
+    const { kind, name: _, addresses = [], index, txQueues: __, rxQueues: ___, data = {}, ...settings } = options
+    if (link.kind !== kind || (index !== undefined && link.index !== index)) {
+      const is = link.kind === kind ? `index ${link.index}` : `kind ${link.kind ?? '(none)'}`
+      throw namedError('EEXIST', 'RTM_NEWLINK', `cannot make ${name} a ${kind}: a link of that name has ${is}`)
+    }
+    const checked = addresses.map((address, i) => checkAddressInput(address, `options.addresses[${i}]`))
+    const master = await indexOfMaster(this.#namespace, settings.master, 'options.master')
+    const wanted = Object.entries({ ...settings, ...data }).filter(
+      ([key, value]) => value !== undefined && !isAsAsked(link, key, value, master),
+    )
+    const changed = wanted.map(([key]) => key)
+    if (wanted.length > 0) await link.set(Object.fromEntries(wanted))
+    if (checked.length > 0) {
+      const present = await listAddresses(this.#namespace, link.index, {})
+      const missing = checked.filter((wanted) => {
+        const text = formatPrefix(wanted.octets, wanted.prefixLength)
+        const known = present.find(({ address }) => address === text)
+        return known === undefined || !isAddressAsAsked(known, wanted.options)
+      })
+      await allOrFirstError(missing.map((wanted) => addAddress(this.#namespace, link.index, wanted, name, true)))
+      if (missing.length > 0) changed.push('addresses')
+    }
+    return { link, created: false, changed }
+  }
+
+  /** Deletes a link. Rejects with ENOENT when there is none. */
+  async remove(link: LinkReference): Promise<void> {
+    const found = await this.find(link)
+    if (found === undefined) {
+      const name = typeof link === 'object' ? link.name : String(link)
+      throw namedError('ENOENT', 'RTM_DELLINK', `no link ${name} in ${labelOf(this.#namespace)}`)
+    }
+    await found.delete()
+  }
+
+  #here<T extends object>(options: T): T {
+    if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+    if ('namespace' in options) throw valueError('options.namespace', options.namespace, 'is this one: leave it out')
+    return options
+  }
+}
+
+/** What `replace` and `ensure` find a link by. */
+function named(options: { name?: string }): string {
+  checkLinkName(options.name, 'options.name')
+  return options.name
+}
+
+declare module '../namespace/namespace.js' {
+  interface Namespace {
+    /** The namespace's links. */
+    readonly links: Links
+  }
+}
+
+defineFacet('links', (namespace) => new Links(namespace))

@@ -1,0 +1,55 @@
+#include <napi.h>
+
+#include "environment.h"
+#include "functions.h"
+
+namespace {
+
+struct Export {
+  const char* name;
+  napi_callback function;
+};
+
+constexpr Export kExports[] = {
+    {"ownDescriptor", netkit::OwnDescriptor},
+    {"disownDescriptor", netkit::DisownDescriptor},
+    {"closeDescriptor", netkit::CloseDescriptor},
+    {"closeDescriptorNow", netkit::CloseDescriptorNow},
+    {"ownedDescriptors", netkit::OwnedDescriptors},
+    {"openSocket", netkit::OpenSocket},
+    {"bindSocket", netkit::BindSocket},
+    {"connectSocket", netkit::ConnectSocket},
+    {"setSocketOption", netkit::SetSocketOption},
+    {"getSocketOption", netkit::GetSocketOption},
+    {"exchange", netkit::Exchange},
+    {"receive", netkit::Receive},
+    {"createPoller", netkit::CreatePoller},
+    {"createNamespace", netkit::CreateNamespace},
+    {"runInside", netkit::RunInside},
+    {"namespaceType", netkit::NamespaceType},
+    {"namespaceOwner", netkit::NamespaceOwner},
+    {"mount", netkit::Mount},
+    {"unmount", netkit::Unmount},
+    {"lockFile", netkit::LockFile},
+    {"openTun", netkit::OpenTun},
+    {"controlTun", netkit::ControlTun},
+    {"readFrames", netkit::ReadFrames},
+    {"writeFrames", netkit::WriteFrames},
+    {"writeBuffers", netkit::WriteBuffers},
+};
+
+// Once for every environment that loads the addon. Each function gets the environment's state as its data.
+Napi::Object Initialise(Napi::Env env, Napi::Object exports) {
+  netkit::Environment* environment = netkit::Environment::Create(env);
+  if (environment == nullptr) return exports;
+  for (const Export& each : kExports) {
+    napi_property_descriptor property = {each.name, nullptr, each.function,   nullptr,
+                                         nullptr,   nullptr, napi_enumerable, environment};
+    if (napi_define_properties(env, exports, 1, &property) != napi_ok) break;
+  }
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(netkit, Initialise)

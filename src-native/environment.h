@@ -1,0 +1,95 @@
+// The addon's state in one environment: the main thread's, or a worker thread's.
+#ifndef NETKIT_ENVIRONMENT_H_
+#define NETKIT_ENVIRONMENT_H_
+
+#include <node_api.h>
+#include <uv.h>
+
+#include "descriptors.h"
+#include "job.h"
+#include "work_thread.h"
+
+namespace netkit {
+
+class Poller;
+
+// All members are for the loop's thread, but Complete().
+class Environment {
+ public:
+  // Null, with a JavaScript exception pending, when it could not be made. It deletes itself with the environment.
+  static Environment* Create(napi_env env);
+
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+
+  napi_env env() const { return env_; }
+  uv_loop_t* loop() const { return loop_; }
+  napi_async_context context() const { return context_; }
+  Descriptors& descriptors() { return descriptors_; }
+  pid_t work_thread() const { return work_thread_.tid(); }
+
+  // Hands a job in, and makes its promise. `fd`: a descriptor that is not to be closed before the job is done.
+  napi_value Submit(Job* job, int fd = -1);
+  // The same on a thread of the job's own.
+  napi_value SubmitApart(Job* job);
+  // Where the job belongs: on its own thread if it enters a namespace. `error` is that of SetNamespace().
+  napi_value SubmitEntering(EnteringJob* job, int error);
+  // Hands in a job whose result nobody waits for.
+  void SubmitUnheard(Job* job);
+  // A promise that is resolved already.
+  napi_value Resolved(int value);
+
+  // From any thread: the job is done.
+  void Complete(Job* job);
+
+  // Makes libuv start its thread pool now, in the namespace that this thread is in.
+  int StartThreadPool();
+
+  napi_value NewPoller(napi_value fd, napi_value callback);
+  void AddPoller(Poller* poller);
+  void RemovePoller(Poller* poller);
+  // A handle or request of libuv's that the end has to wait for.
+  void HandleOpened() { open_handles_++; }
+  void HandleClosed();
+
+  // Reports the exception that a callback threw, as Node.js does for its own callbacks.
+  void ReportException();
+
+ private:
+  explicit Environment(napi_env env) : env_(env) {}
+  ~Environment() = default;
+
+  napi_status Prepare();
+  napi_value MakePromise(Job* job);
+  void Pend();
+  void Drain();
+  void Settle(Job* job);
+  void Drop(Job* job);
+  void Close(napi_async_cleanup_hook_handle hook);
+
+  static napi_value TakeResolve(napi_env env, napi_callback_info info);
+
+  napi_env env_;
+  uv_loop_t* loop_ = nullptr;
+  uv_async_t completion_ = {};
+  uv_mutex_t mutex_ = {};
+  JobList completed_;  // guarded by mutex_
+  Descriptors descriptors_;
+  WorkThread work_thread_;
+  EnteringThreads entering_threads_;
+  Poller* pollers_ = nullptr;
+  Job* starting_ = nullptr;
+  napi_async_context context_ = nullptr;
+  napi_ref promise_ = nullptr;
+  napi_ref executor_ = nullptr;
+  napi_ref poller_class_ = nullptr;
+  napi_async_cleanup_hook_handle hook_ = nullptr;
+  uint32_t pending_ = 0;
+  uint32_t open_handles_ = 0;
+  bool closing_ = false;
+  bool pool_started_ = false;
+};
+
+}  // namespace netkit
+
+#endif  // NETKIT_ENVIRONMENT_H_

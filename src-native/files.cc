@@ -1,0 +1,45 @@
+#include <errno.h>
+#include <limits.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+
+#include "arguments.h"
+#include "functions.h"
+
+namespace netkit {
+
+napi_value Mount(napi_env env, napi_callback_info info) {
+  Arguments<3> arguments(env, info);
+  char source[PATH_MAX];
+  char target[PATH_MAX];
+  size_t source_length = arguments.String(0, source, sizeof(source));
+  size_t target_length = arguments.String(1, target, sizeof(target));
+  uint32_t flags = arguments.Unsigned(2);
+  if (!arguments.ok()) return nullptr;
+  if (source_length == sizeof(source) || target_length == sizeof(target)) return Number(env, -EINVAL);
+  return Number(env, mount(source, target, nullptr, flags, nullptr) == 0 ? 0 : -errno);
+}
+
+napi_value Unmount(napi_env env, napi_callback_info info) {
+  Arguments<2> arguments(env, info);
+  char target[PATH_MAX];
+  size_t length = arguments.String(0, target, sizeof(target));
+  int flags = arguments.Integer(1);
+  if (!arguments.ok()) return nullptr;
+  if (length == sizeof(target)) return Number(env, -EINVAL);
+  return Number(env, umount2(target, flags) == 0 ? 0 : -errno);
+}
+
+napi_value LockFile(napi_env env, napi_callback_info info) {
+  Arguments<2> arguments(env, info);
+  int fd = arguments.Integer(0);
+  int operation = arguments.Integer(1);
+  if (!arguments.ok()) return nullptr;
+  int result;
+  do {
+    result = flock(fd, operation);
+  } while (result != 0 && errno == EINTR);
+  return Number(env, result == 0 ? 0 : -errno);
+}
+
+}  // namespace netkit

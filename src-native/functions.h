@@ -1,0 +1,52 @@
+// The functions that addon.cc exports, by the file that holds them. lib/native.ts says what each one does.
+#ifndef NETKIT_FUNCTIONS_H_
+#define NETKIT_FUNCTIONS_H_
+
+#include <node_api.h>
+
+namespace netkit {
+
+// descriptors.cc
+napi_value OwnDescriptor(napi_env env, napi_callback_info info);
+napi_value DisownDescriptor(napi_env env, napi_callback_info info);
+napi_value CloseDescriptor(napi_env env, napi_callback_info info);
+napi_value CloseDescriptorNow(napi_env env, napi_callback_info info);
+napi_value OwnedDescriptors(napi_env env, napi_callback_info info);
+
+// socket.cc
+napi_value OpenSocket(napi_env env, napi_callback_info info);
+napi_value BindSocket(napi_env env, napi_callback_info info);
+napi_value ConnectSocket(napi_env env, napi_callback_info info);
+napi_value SetSocketOption(napi_env env, napi_callback_info info);
+napi_value GetSocketOption(napi_env env, napi_callback_info info);
+
+// netlink.cc
+napi_value Exchange(napi_env env, napi_callback_info info);
+napi_value Receive(napi_env env, napi_callback_info info);
+
+// poller.cc
+napi_value CreatePoller(napi_env env, napi_callback_info info);
+
+// namespace.cc
+napi_value CreateNamespace(napi_env env, napi_callback_info info);
+napi_value RunInside(napi_env env, napi_callback_info info);
+napi_value NamespaceType(napi_env env, napi_callback_info info);
+napi_value NamespaceOwner(napi_env env, napi_callback_info info);
+
+// files.cc
+napi_value Mount(napi_env env, napi_callback_info info);
+napi_value Unmount(napi_env env, napi_callback_info info);
+napi_value LockFile(napi_env env, napi_callback_info info);
+
+// tun.cc
+napi_value OpenTun(napi_env env, napi_callback_info info);
+napi_value ControlTun(napi_env env, napi_callback_info info);
+
+// frames.cc
+napi_value ReadFrames(napi_env env, napi_callback_info info);
+napi_value WriteFrames(napi_env env, napi_callback_info info);
+napi_value WriteBuffers(napi_env env, napi_callback_info info);
+
+}  // namespace netkit
+
+#endif  // NETKIT_FUNCTIONS_H_

@@ -1,0 +1,99 @@
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "arguments.h"
+#include "environment.h"
+#include "functions.h"
+
+namespace netkit {
+
+namespace {
+
+class OpenSocketJob : public EnteringJob {
+ public:
+  OpenSocketJob(int family, int type, int protocol) : family_(family), type_(type), protocol_(protocol) {}
+
+  void Run() override {
+    error_ = Enter();
+    if (error_ != 0) return;
+    int fd = socket(family_, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_);
+    if (fd < 0) {
+      error_ = -errno;
+    } else {
+      fd_.Reset(fd);
+    }
+  }
+
+  void Refuse(int error) override { error_ = error; }
+
+  napi_value Finish(Environment& environment) override {
+    if (!fd_.valid()) return Number(environment.env(), error_);
+    int fd = fd_.Release();
+    environment.descriptors().Own(fd);
+    return Number(environment.env(), fd);
+  }
+
+ private:
+  const int family_;
+  const int type_;
+  const int protocol_;
+  int error_ = 0;
+  Descriptor fd_;
+};
+
+template <typename Call>
+napi_value WithAddress(napi_env env, napi_callback_info info, Call call) {
+  Arguments<2> arguments(env, info);
+  int fd = arguments.Integer(0);
+  Bytes address = arguments.Octets(1);
+  if (!arguments.ok()) return nullptr;
+  if (address.length > sizeof(sockaddr_storage)) return Number(env, -EINVAL);
+  int result = call(fd, reinterpret_cast<const sockaddr*>(address.data), static_cast<socklen_t>(address.length));
+  return Number(env, result == 0 ? 0 : -errno);
+}
+
+}  // namespace
+
+napi_value OpenSocket(napi_env env, napi_callback_info info) {
+  Arguments<4> arguments(env, info);
+  int ns = arguments.Integer(0);
+  int family = arguments.Integer(1);
+  int type = arguments.Integer(2);
+  int protocol = arguments.Integer(3);
+  if (!arguments.ok()) return nullptr;
+  OpenSocketJob* job = new OpenSocketJob(family, type, protocol);
+  int error = job->SetNamespace(ns);
+  return arguments.environment().SubmitEntering(job, error);
+}
+
+napi_value BindSocket(napi_env env, napi_callback_info info) { return WithAddress(env, info, bind); }
+
+napi_value ConnectSocket(napi_env env, napi_callback_info info) { return WithAddress(env, info, connect); }
+
+napi_value SetSocketOption(napi_env env, napi_callback_info info) {
+  Arguments<4> arguments(env, info);
+  int fd = arguments.Integer(0);
+  int level = arguments.Integer(1);
+  int option = arguments.Integer(2);
+  Bytes value = arguments.Octets(3);
+  if (!arguments.ok()) return nullptr;
+  if (value.length > INT32_MAX) return Number(env, -EINVAL);
+  int result = setsockopt(fd, level, option, value.data, static_cast<socklen_t>(value.length));
+  return Number(env, result == 0 ? 0 : -errno);
+}
+
+napi_value GetSocketOption(napi_env env, napi_callback_info info) {
+  Arguments<4> arguments(env, info);
+  int fd = arguments.Integer(0);
+  int level = arguments.Integer(1);
+  int option = arguments.Integer(2);
+  Bytes value = arguments.Octets(3);
+  if (!arguments.ok()) return nullptr;
+  if (value.length > INT32_MAX) return Number(env, -EINVAL);
+  socklen_t length = static_cast<socklen_t>(value.length);
+  if (getsockopt(fd, level, option, value.data, &length) != 0) return Number(env, -errno);
+  // Some options report the length they would have needed.
+  return Number(env, length < value.length ? length : static_cast<double>(value.length));
+}
+
+}  // namespace netkit

@@ -1,0 +1,62 @@
+// The threads that do what must not hold up the event loop.
+#ifndef NETKIT_WORK_THREAD_H_
+#define NETKIT_WORK_THREAD_H_
+
+#include <sys/types.h>
+#include <uv.h>
+
+#include "job.h"
+
+namespace netkit {
+
+// One thread an environment, started with it and in its namespace. Jobs run one after the other, in the order of
+// Push(): a close that was asked for after an exchange cannot overtake it.
+class WorkThread {
+ public:
+  // Returns 0 or a negated errno.
+  int Start(Environment* environment);
+  void Push(Job* job);
+  // Waits for the running job, ends the thread, and hands over what had not been started.
+  void Stop(JobList& rest);
+  pid_t tid() const { return tid_; }
+
+ private:
+  static void Main(void* self);
+  void Loop();
+
+  Environment* environment_ = nullptr;
+  uv_thread_t thread_ = {};
+  uv_mutex_t mutex_ = {};
+  uv_cond_t wake_ = {};
+  uv_sem_t ready_ = {};
+  JobList queue_;
+  pid_t tid_ = 0;
+  bool running_ = false;
+  bool stopping_ = false;
+};
+
+// Threads that enter another namespace. Each takes one job and ends with it, so none is ever reused elsewhere. At most
+// kLimit exist at a time, the other jobs wait. All members are for the loop's thread.
+class EnteringThreads {
+ public:
+  void Start(Environment* environment) { environment_ = environment; }
+  void Push(Job* job);
+  // Joins the thread of a job that is done, and lets the next one start.
+  void Joined(Job* job);
+  // Waits for the running jobs, which complete as usual, and hands over what had not been started.
+  void Stop(JobList& rest);
+
+ private:
+  static constexpr int kLimit = 8;
+  static void Main(void* job);
+  void StartNext();
+
+  Environment* environment_ = nullptr;
+  JobList waiting_;
+  Job* running_[kLimit] = {};
+  int count_ = 0;
+};
+
+}  // namespace netkit
+
+#endif  // NETKIT_WORK_THREAD_H_
