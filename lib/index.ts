@@ -19,8 +19,14 @@ export { ExecError, type ExecOptions, type ExecResult } from './namespace/progra
 export type { Sysctl } from './namespace/sysctl.js'
 export type { Address, AddressFlag } from './rtnetlink/address.js'
 export type { AddressInput, AddressOptions, ScopeName } from './rtnetlink/address-options.js'
-export { type AddressFilter, Addresses, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
-export { createBridge, createLink, type NewBridge, type NewLinkOfKind, type NewRawLink } from './rtnetlink/create-link.js'
+export { Addresses, type AddressFilter, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
+export {
+  createBridge,
+  createLink,
+  type NewBridge,
+  type NewLinkOfKind,
+  type NewRawLink,
+} from './rtnetlink/create-link.js'
 export { createVeth } from './rtnetlink/create-veth.js'
 export type { BridgeOptions } from './rtnetlink/kinds/bridge.js'
 export type { LinkKinds } from './rtnetlink/kinds/registry.js'

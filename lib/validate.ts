@@ -55,7 +55,8 @@ export function checkInteger(value: unknown, name: string, minimum: number, maxi
 /** One of a list of words. */
 export function checkOneOf<T extends string>(value: unknown, name: string, words: readonly T[]): asserts value is T {
   if (typeof value !== 'string') throw typeError(name, `one of ${words.join(', ')}`, value)
-  if (!(words as readonly string[]).includes(value)) throw valueError(name, value, `expected one of ${words.join(', ')}`)
+  if (!(words as readonly string[]).includes(value))
+    throw valueError(name, value, `expected one of ${words.join(', ')}`)
 }
 
 /** An options object, all of whose keys are known: a typo is an error, not a silence. */

@@ -1,10 +1,12 @@
 /**
  * How a program is run so that nothing it does to the network reaches the machine: in a network namespace and a mount
  * namespace of its own, with an empty /run, so that named namespaces (/run/netns) stay inside too.
+ *
+ * `node scripts/isolate.mjs PROGRAM ARGUMENT…` runs a program so.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { which } from './tools.mjs'
+import { fail, which } from './tools.mjs'
 
 const flags = {
   root: ['--net', '--mount', '--propagation', 'private'],
@@ -55,4 +57,12 @@ export function advice() {
     lines.push('in a container: start it with CAP_SYS_ADMIN and CAP_NET_ADMIN (docker run --privileged)')
   lines.push('or run as root')
   return lines
+}
+
+if (process.argv[1] === import.meta.filename) {
+  const { kind, reason } = chooseIsolation()
+  if (kind === 'none') fail(`no network namespace can be made (${reason}); what helps:\n  ${advice().join('\n  ')}`)
+  const [program, ...args] = [...prefix(kind), ...process.argv.slice(2)]
+  const { status } = spawnSync(program, args, { stdio: 'inherit' })
+  process.exit(status ?? 1)
 }

@@ -30,7 +30,7 @@ Received ReceiveDatagrams(int fd, Bytes reply, int limit) {
   const size_t size = reply.length & ~static_cast<size_t>(3);
   for (int count = 0;; count++) {
     size_t room = size - received.bytes;
-    if (count == limit || room == 0 || (count > 0 && room < kRoom)) {
+    if (count == limit || room == 0 || (received.bytes > 0 && room < kRoom)) {
       received.more = true;
       return received;
     }

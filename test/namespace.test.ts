@@ -421,7 +421,9 @@ t.test('the namespaces of a process', async (t) => {
   t.equal(found.net.inode, currentNamespace().inode)
   const { pid_for_children, time, time_for_children } = found
   for (const info of [pid_for_children, time, time_for_children]) if (info) t.equal(info.device, found.net.device)
-  t.equal((await openNamespace({ path: found.net.path })).inode, found.net.inode)
+  const opened = await openNamespace({ path: found.net.path })
+  t.equal(opened.inode, found.net.inode)
+  await opened.close()
   await t.rejects(processNamespaces(0x7ffffffe), { name: 'NetkitError', code: 'ESRCH' })
 })
 

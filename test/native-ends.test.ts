@@ -126,7 +126,10 @@ test('processes that exit in the middle', async (t) => {
 test('what keeps a process alive', async (t) => {
   if (unprivileged) return t.plan(0, unprivileged)
   const run = (code: string) => child(script("() => console.log('end')", code, false))
-  t.match(await run('native.createNamespace().then((fd) => console.log(fd > 0))'), { exitCode: 0, stdout: 'end\ntrue\n' })
+  t.match(await run('native.createNamespace().then((fd) => console.log(fd > 0))'), {
+    exitCode: 0,
+    stdout: 'end\ntrue\n',
+  })
   t.match(await run("const p = native.createPoller(fd, () => {}); p.unref(); p.start(1); process.on('exit', ready)"), {
     exitCode: 0,
     stdout: 'end\nend\n',

@@ -166,6 +166,13 @@ needs(unprivileged, 'exchange and receive: limits and errors', async (t) => {
   t.equal((await native.exchange(fd, dump(), small)).sent, 32)
   t.equal(native.receive(target, small), -EAGAIN)
 
+  // More of them than one call looks at, and then one of the kernel's.
+  const junk = Buffer.concat([dump(), Buffer.alloc(100)])
+  for (let i = 0; i < 70; i++) t.equal((await native.exchange(fd, junk, small)).sent, junk.length)
+  t.match(await native.exchange(target, dump(), small), { sent: 32, error: 0 })
+  t.equal(small.readUInt16LE(4), RTM_NEWLINK)
+  while (native.receive(target, small) > 0);
+
   // Lost events are told once.
   t.equal(native.setSocketOption(target, 1, 8, Buffer.from([1, 0, 0, 0])), 0)
   const size = Buffer.alloc(4)
@@ -386,8 +393,16 @@ needs(unprivileged, 'the garbage collector closes pollers that are not started',
     act(poller)
     return new WeakRef(poller)
   }
-  const idle = Array.from({ length: 500 }, (_, i) => make(fd, (poller) => i === 0 && (poller.start(1), poller.stop())))
-  const started = make(other, (poller) => (poller.start(1), poller.unref()))
+  const idle = Array.from({ length: 500 }, (_, i) =>
+    make(fd, (poller) => {
+      if (i === 0) poller.start(1)
+      poller.stop()
+    }),
+  )
+  const started = make(other, (poller) => {
+    poller.start(1)
+    poller.unref()
+  })
   for (let i = 0; i < 20 && idle.some((each) => each.deref()); i++) {
     await sleep(10)
     gc()
@@ -418,10 +433,11 @@ needs(unprivileged, 'files: mount, unmount, lockFile', async (t) => {
 })
 
 test('arguments of wrong types are TypeErrors, whatever they are', async (t) => {
-  const wrong: unknown[][] = [[], ['x'], [{}, {}, {}, {}, {}, {}], [1.5], [NaN], [2 ** 40], [null, null], [1n], [Symbol()]]
+  const wrong: unknown[] = ['x', {}, 1.5, Number.NaN, 2 ** 40, null, 1n, Symbol('s'), undefined]
   for (const [name, call] of Object.entries(native) as [string, (...values: unknown[]) => unknown][]) {
     if (name === 'createNamespace' || name === 'ownedDescriptors') continue
-    for (const values of wrong) t.throws(() => call(...values), TypeError, name)
+    for (const value of wrong) t.throws(() => call(value, value, value, value, value, value), TypeError, name)
+    t.throws(() => call(), TypeError, name)
   }
   t.throws(() => native.receive(0, new Uint16Array(9) as unknown as Uint8Array), TypeError)
 })

@@ -3,6 +3,7 @@ import { types } from 'node:util'
 import { systemError } from '../errors.js'
 import { native } from '../native.js'
 import { checkFunction, typeError } from '../validate.js'
+import { hintIfDenied } from './failure.js'
 import { missingCapability } from './privileges.js'
 
 /** How many `runInside` of this thread are under way, one in another. */
@@ -45,6 +46,12 @@ export function runInside<T>(descriptor: number, label: string, fn: () => T): T 
   if (outcome.thrown !== undefined) throw outcome.thrown.error
   if (outcome.returned !== undefined) return outcome.returned.value
   throw systemError(result, 'setns', `cannot enter ${label}`, {
-    hint: missingCapability(descriptor, 'CAP_SYS_ADMIN', label),
+    hint: hintIfDenied(result, () => missingCapability(descriptor, 'CAP_SYS_ADMIN', label) ?? cannotReturn()),
   })
+}
+
+/** A thread that could not come back is not let in. */
+function cannotReturn(): string | undefined {
+  const reason = missingCapability(-1, 'CAP_SYS_ADMIN')
+  return reason === undefined ? undefined : `this thread could not come back from there: ${reason}`
 }

@@ -49,14 +49,19 @@ export function decodeAcknowledgement(message: Message): Acknowledgement {
 
 /** What a request was, for the words of its error. */
 export interface Description {
-  /** What was being done: `cannot create veth1`. */
-  readonly what: string
+  /** What was being done, `cannot create veth1`, or a function that puts it into words when they are needed. */
+  readonly what: string | (() => string)
   /** The message's name: RTM_NEWLINK. */
   readonly syscall: string
   /** Whose tables name the attribute that the kernel points at. */
   readonly definition: AnyDefinition
   /** More words for EPERM and EACCES, asked for only then. */
   readonly hint?: (() => string | undefined) | undefined
+}
+
+/** What a request was doing, in words. */
+export function wordsOf({ what }: Pick<Description, 'what'>): string {
+  return typeof what === 'string' ? what : what()
 }
 
 /** The error of a refused request. */
@@ -71,7 +76,7 @@ export function refusal(acknowledgement: Acknowledgement, request: Uint8Array, d
   }
   const denied = errno === 1 || errno === 13
   return new NetkitError({
-    message: description.what,
+    message: wordsOf(description),
     errno,
     syscall: description.syscall,
     kernelMessage: said,

@@ -164,7 +164,9 @@ function decodeText(bytes: Uint8Array, start: number, end: number): string {
 function writeText(writer: Writer, value: string, name: string): void {
   checkString(value, name)
   if (value.includes('\0')) throw valueError(name, value, 'has a NUL character')
-  writer.append(encoder.encode(value))
+  // At most three bytes of UTF-8 a UTF-16 unit; what is too much is given back.
+  const start = writer.reserve(3 * value.length)
+  writer.length = start + encoder.encodeInto(value, writer.bytes.subarray(start)).written
 }
 
 /** Octets as they are. */

@@ -14,6 +14,13 @@ export function sourceOf(bytes: Uint8Array): Source {
   return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
 }
 
+/** A copy of some bytes. Small ones share Node's buffer pool: an ArrayBuffer each would be a burden on the garbage collector. */
+export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = Buffer.allocUnsafe(end - start)
+  copy.set(bytes.subarray(start, end))
+  return copy
+}
+
 /** `length` rounded up to the 4 bytes that netlink aligns headers and attributes to (NLMSG_ALIGNTO, NLA_ALIGNTO). */
 export function align4(length: number): number {
   return (length + 3) & ~3
@@ -53,7 +60,7 @@ export class Writer {
 
   /** A copy of what was written, and a start anew. */
   take(): Uint8Array {
-    const copy = this.bytes.slice(0, this.length)
+    const copy = copyOf(this.bytes, 0, this.length)
     this.length = 0
     return copy
   }

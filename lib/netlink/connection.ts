@@ -5,7 +5,7 @@
  */
 import { AbortError, NetkitError, systemError } from '../errors.js'
 import { type ExchangeResult, native, type Poller } from '../native.js'
-import { type Acknowledgement, type Description, decodeAcknowledgement, refusal } from './acknowledgement.js'
+import { type Acknowledgement, type Description, decodeAcknowledgement, refusal, wordsOf } from './acknowledgement.js'
 import { Malformed } from './attribute.js'
 import { align4, LITTLE_ENDIAN, sourceOf } from './bytes.js'
 import { forEachMessage, type Message, netlinkConstants } from './message.js'
@@ -77,7 +77,7 @@ export class NetlinkConnection {
   request(request: Request): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) {
-        reject(new AbortError(`${request.what}: the connection is closed`))
+        reject(new AbortError(`${wordsOf(request)}: the connection is closed`))
         return
       }
       const flags = new DataView(request.bytes.buffer, request.bytes.byteOffset).getUint16(6, LITTLE_ENDIAN)
@@ -94,7 +94,8 @@ export class NetlinkConnection {
       this.#closing = native.closeDescriptor(this.#fd).then(() => {})
       const waiting = [...this.#sent.values(), ...this.#waiting.splice(0)]
       this.#sent.clear()
-      for (const pending of waiting) pending.reject(new AbortError(`${pending.request.what}: the connection was closed`))
+      for (const pending of waiting)
+        pending.reject(new AbortError(`${wordsOf(pending.request)}: the connection was closed`))
     }
     return this.#closing
   }
@@ -103,10 +104,12 @@ export class NetlinkConnection {
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    queueMicrotask(() => process.nextTick(() => {
-      this.#scheduled = false
-      this.#send()
-    }))
+    queueMicrotask(() =>
+      process.nextTick(() => {
+        this.#scheduled = false
+        this.#send()
+      }),
+    )
   }
 
   #send(): void {
@@ -202,7 +205,11 @@ export class NetlinkConnection {
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
       // Nobody can tell any more which answer is whose.
-      const failure = new NetkitError({ message: `the kernel's answer ${error.message}`, errno: 74, syscall: 'recvmsg' })
+      const failure = new NetkitError({
+        message: `the kernel's answer ${error.message}`,
+        errno: 74,
+        syscall: 'recvmsg',
+      })
       this.#fail([...this.#sent.values()], failure)
     }
   }
@@ -246,8 +253,16 @@ export class NetlinkConnection {
     for (const pending of pendings) {
       if (!this.#sent.delete(pending.sequence)) continue
       if (pending.dump) this.#dumping = false
-      const { what, syscall } = pending.request
-      pending.reject(new NetkitError({ message: what, errno: -cause.errno, syscall, kernelMessage: cause.message, cause }))
+      const { syscall } = pending.request
+      pending.reject(
+        new NetkitError({
+          message: wordsOf(pending.request),
+          errno: -cause.errno,
+          syscall,
+          kernelMessage: cause.message,
+          cause,
+        }),
+      )
     }
   }
 
@@ -259,7 +274,7 @@ export class NetlinkConnection {
 
 function malformedAnswer(error: Malformed, request: Request): NetkitError {
   return new NetkitError({
-    message: request.what,
+    message: wordsOf(request),
     errno: 74,
     syscall: request.syscall,
     kernelMessage: `the kernel's answer ${error.message}`,

@@ -148,7 +148,8 @@ function pathTo(
     // What stands before this attribute may decide which table its contents have.
     const siblings = table.decode(source, start, offset - 4, header)
     const inner = attribute.type.nested({ header, siblings })
-    if (inner !== undefined) path.push(...pathTo(inner.table, source, offset + inner.skip, offset + length, target, header))
+    if (inner !== undefined)
+      path.push(...pathTo(inner.table, source, offset + inner.skip, offset + length, target, header))
   })
   return path
 }

@@ -4,7 +4,8 @@ import { native } from '../native.js'
 import { LITTLE_ENDIAN } from './bytes.js'
 import { netlinkConstants } from './message.js'
 
-const { SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK } = netlinkConstants
+const { SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK } =
+  netlinkConstants
 
 const AF_NETLINK = 16
 const SOCK_RAW = 3

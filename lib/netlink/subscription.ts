@@ -65,7 +65,8 @@ export class NetlinkSubscription {
     if (received > 0) this.#deliver(slab, received)
     returnSlab(slab)
     if (received === -105) this.#handlers.onOverrun()
-    else if (received < 0 && received !== -11) this.#handlers.onError?.(systemError(received, 'recvmsg', 'cannot read netlink events'))
+    else if (received < 0 && received !== -11)
+      this.#handlers.onError?.(systemError(received, 'recvmsg', 'cannot read netlink events'))
     // libuv stops a handle on which it saw an error.
     if (status < 0 && this.#closing === undefined) this.#poller.start(1)
   }

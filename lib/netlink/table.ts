@@ -178,7 +178,8 @@ export function forEachAttribute(
     if (left < 4) throw new Malformed(`ends with ${left} bytes that are no attribute`)
     const length = source.view.getUint16(offset, LITTLE_ENDIAN)
     const type = source.view.getUint16(offset + 2, LITTLE_ENDIAN)
-    if (length < 4) throw new Malformed(`holds attribute ${type & NLA_TYPE_MASK} with an impossible length of ${length}`)
+    if (length < 4)
+      throw new Malformed(`holds attribute ${type & NLA_TYPE_MASK} with an impossible length of ${length}`)
     if (length > left) {
       throw new Malformed(`holds attribute ${type & NLA_TYPE_MASK} that claims ${length} bytes where ${left} are left`)
     }
@@ -199,7 +200,8 @@ function writeAttribute<T>(
   const start = writer.reserve(4)
   type.encode(writer, value, name, context)
   const length = writer.length - start
-  if (length > 0xffff) throw valueError(name, `${length - 4} bytes`, 'is longer than the 65,531 bytes that an attribute can hold')
+  if (length > 0xffff)
+    throw valueError(name, `${length - 4} bytes`, 'is longer than the 65,531 bytes that an attribute can hold')
   writer.view.setUint16(start, length, LITTLE_ENDIAN)
   writer.view.setUint16(start + 2, number, LITTLE_ENDIAN)
   writer.align()
@@ -208,7 +210,8 @@ function writeAttribute<T>(
 /** The number in an unknown attribute's key. */
 function unknownNumber(key: string): number {
   const number = /^#\d{1,5}$/.test(key) ? Number(key.slice(1)) : Number.NaN
-  if (!(number <= 0xffff)) throw valueError('attribute', key, "is not known; an attribute without a name is written '#' and its number")
+  if (!(number <= 0xffff))
+    throw valueError('attribute', key, "is not known; an attribute without a name is written '#' and its number")
   return number
 }
 

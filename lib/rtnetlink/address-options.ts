@@ -65,9 +65,11 @@ export function checkAddressOptions(options: AddressOptions, prefix: IpPrefix, n
   if (label !== undefined) {
     checkString(label, `${name}.label`)
     if (prefix.family !== AF_INET) throw valueError(`${name}.label`, label, 'only IPv4 addresses have labels')
-    if (label === '' || Buffer.byteLength(label) > 15) throw valueError(`${name}.label`, label, 'must have 1 to 15 bytes')
+    if (label === '' || Buffer.byteLength(label) > 15)
+      throw valueError(`${name}.label`, label, 'must have 1 to 15 bytes')
   }
-  if (broadcast !== undefined && broadcast !== '+') sameFamily(checkIp(broadcast, `${name}.broadcast`), prefix, name, broadcast)
+  if (broadcast !== undefined && broadcast !== '+')
+    sameFamily(checkIp(broadcast, `${name}.broadcast`), prefix, name, broadcast)
   if (broadcast !== undefined && prefix.family !== AF_INET) {
     throw valueError(`${name}.broadcast`, broadcast, 'only IPv4 addresses have one')
   }

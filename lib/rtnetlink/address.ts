@@ -63,7 +63,9 @@ export interface Address {
   preferredLifetime: number
 }
 
-const scopeNames = new Map<number, ScopeName>(Object.entries(scopes).map(([name, number]) => [number, name as ScopeName]))
+const scopeNames = new Map<number, ScopeName>(
+  Object.entries(scopes).map(([name, number]) => [number, name as ScopeName]),
+)
 
 const INFINITE = 0xffff_ffff
 
@@ -77,7 +79,7 @@ export function readAddress({ header, attributes }: Decoded<typeof ifaddrmsg, ty
   const own = attributes.local ?? attributes.address ?? ''
   const result: Address = {
     family: header.family === AF_INET ? 'inet' : 'inet6',
-    address: `${own}/${pointToPoint(attributes) ? header.family === AF_INET ? 32 : 128 : prefixLength}`,
+    address: `${own}/${pointToPoint(attributes) ? (header.family === AF_INET ? 32 : 128) : prefixLength}`,
     index: header.index,
     scope: scopeNames.get(header.scope) ?? header.scope,
     flags: flagNames(addressFlags, attributes.flags ?? header.flags),

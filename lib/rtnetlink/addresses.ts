@@ -1,6 +1,6 @@
 /** Adding, removing and listing addresses; the collection `namespace.addresses`. */
 import { isDeepStrictEqual } from 'node:util'
-import { hasCode, namedError, NetkitError } from '../errors.js'
+import { hasCode, NetkitError, namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
@@ -8,11 +8,11 @@ import { netlinkConstants } from '../netlink/message.js'
 import { checkOneOf, checkOptions } from '../validate.js'
 import { AF_INET, AF_INET6, AF_UNSPEC, broadcastOf, checkPrefix, formatIp, type IpPrefix } from '../values/ip.js'
 import { type Address, addressMessage, readAddress } from './address.js'
-import { type AddressOptions, type CheckedAddress, checkAddressInput, addressOptionKeys } from './address-options.js'
+import { type AddressOptions, addressOptionKeys, type CheckedAddress, checkAddressInput } from './address-options.js'
 import { addressFlags, scopes } from './constants.js'
 import { indexOfLink } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
-import { allOrFirstError, type Ask, change, dump } from './talk.js'
+import { type Ask, allOrFirstError, change, dump } from './talk.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkConstants
 const FOR_EVER = 0xffff_ffff
@@ -42,7 +42,7 @@ function addressRequest(
   request: 'RTM_NEWADDR' | 'RTM_DELADDR',
   index: number,
   { family, octets, prefixLength, options }: CheckedAddress,
-  what: string,
+  what: AddressAsk['what'],
 ): AddressAsk {
   const local = formatIp(octets)
   const peer = options.peer === undefined ? undefined : checkPrefix(options.peer, 'peer', true)
@@ -87,11 +87,14 @@ export async function addAddress(
   namespace: Namespace,
   index: number,
   address: CheckedAddress,
-  link: string,
+  link: () => string,
   replace = false,
 ): Promise<void> {
   const flags = NLM_F_CREATE | (replace ? NLM_F_REPLACE : NLM_F_EXCL)
-  await change(namespace, { ...addressRequest('RTM_NEWADDR', index, address, `cannot add ${address.text} to ${link}`), flags })
+  await change(namespace, {
+    ...addressRequest('RTM_NEWADDR', index, address, () => `cannot add ${address.text} to ${link()}`),
+    flags,
+  })
 }
 
 /** Takes an address from a link: ENOENT when it does not have it. */
@@ -106,12 +109,22 @@ export async function removeAddress(
     await change(namespace, addressRequest('RTM_DELADDR', index, address, what))
   } catch (error) {
     if (!hasCode(error, 'EADDRNOTAVAIL')) throw error
-    throw new NetkitError({ message: what, errno: 2, syscall: 'RTM_DELADDR', kernelMessage: 'no such address', cause: error })
+    throw new NetkitError({
+      message: what,
+      errno: 2,
+      syscall: 'RTM_DELADDR',
+      kernelMessage: 'no such address',
+      cause: error,
+    })
   }
 }
 
 /** The addresses of a link or of all links; what the kernel does not filter is filtered here. */
-export async function listAddresses(namespace: Namespace, index: number | undefined, filter: AddressFilter): Promise<Address[]> {
+export async function listAddresses(
+  namespace: Namespace,
+  index: number | undefined,
+  filter: AddressFilter,
+): Promise<Address[]> {
   const family = filter.family === undefined ? AF_UNSPEC : filter.family === 'inet' ? AF_INET : AF_INET6
   const wanted = filter.address === undefined ? undefined : checkPrefix(filter.address, 'filter.address', true)
   return dump(
@@ -130,13 +143,20 @@ export async function listAddresses(namespace: Namespace, index: number | undefi
   )
 }
 
-function matches(address: Address, index: number | undefined, filter: AddressFilter, wanted: IpPrefix | undefined): boolean {
+function matches(
+  address: Address,
+  index: number | undefined,
+  filter: AddressFilter,
+  wanted: IpPrefix | undefined,
+): boolean {
   if (index !== undefined && address.index !== index) return false
   if (filter.family !== undefined && address.family !== filter.family) return false
   if (filter.scope !== undefined && address.scope !== filter.scope) return false
   if (wanted === undefined || filter.address === undefined) return true
   const text = formatIp(wanted.octets)
-  return filter.address.includes('/') ? address.address === `${text}/${wanted.prefixLength}` : address.address.startsWith(`${text}/`)
+  return filter.address.includes('/')
+    ? address.address === `${text}/${wanted.prefixLength}`
+    : address.address.startsWith(`${text}/`)
 }
 
 /** Takes the addresses of a link away; resolves to them. */
@@ -208,7 +228,7 @@ export class Addresses {
   async #add(options: NewAddress, replace: boolean): Promise<void> {
     const address = checkNewAddress(options)
     const index = await indexOfLink(this.#namespace, options.link, 'options.link')
-    await addAddress(this.#namespace, index, address, nameOf(options.link), replace)
+    await addAddress(this.#namespace, index, address, () => nameOf(options.link), replace)
   }
 
   /** Makes sure that a link has an address, and touches nothing when it has it as asked. */
@@ -218,7 +238,7 @@ export class Addresses {
     const filter = { address: options.address }
     const [known] = await listAddresses(this.#namespace, index, filter)
     if (known !== undefined && isAsAsked(known, wanted.options)) return { address: known, changed: false }
-    await addAddress(this.#namespace, index, wanted, nameOf(options.link), true)
+    await addAddress(this.#namespace, index, wanted, () => nameOf(options.link), true)
     const [address] = await listAddresses(this.#namespace, index, filter)
     if (address === undefined) throw namedError('ENOENT', 'RTM_GETADDR', `${options.address} was removed at once`)
     return { address, changed: true }
@@ -247,7 +267,11 @@ export function isAsAsked(known: Address, options: AddressOptions): boolean {
   const { noDad, noPrefixRoute, peer, broadcast, ...plain } = options
   if (noDad !== undefined && known.flags.includes('nodad') !== noDad) return false
   if (noPrefixRoute !== undefined && known.flags.includes('noprefixroute') !== noPrefixRoute) return false
-  if (peer !== undefined && known.peer !== (peer.includes('/') ? peer : `${peer}/${known.family === 'inet' ? 32 : 128}`)) return false
+  if (
+    peer !== undefined &&
+    known.peer !== (peer.includes('/') ? peer : `${peer}/${known.family === 'inet' ? 32 : 128}`)
+  )
+    return false
   if (broadcast === '+') {
     const { octets, prefixLength } = checkPrefix(known.address, 'address')
     if (known.broadcast !== formatIp(broadcastOf(octets, prefixLength))) return false

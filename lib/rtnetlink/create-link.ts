@@ -1,12 +1,12 @@
 /** Creating of links: one of any kind, a bridge with its ports, a pair of veth. */
 import { randomInt } from 'node:crypto'
 import { undoOnFailure } from '../errors.js'
-import { currentNamespace } from '../namespace/open.js'
 import type { Namespace } from '../namespace/namespace.js'
+import { currentNamespace } from '../namespace/open.js'
 import { netlinkConstants } from '../netlink/message.js'
 import { checkString, typeError, valueError } from '../validate.js'
-import { addAddress } from './addresses.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
+import { addAddress } from './addresses.js'
 import type { LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
 import { Link, type OptionsOf } from './link.js'
@@ -93,7 +93,12 @@ export async function createBridge(options: NewBridge = {}): Promise<Link<'bridg
 }
 
 /** Makes a link, gives it its addresses, and reads it back. The options are checked. */
-async function makeLink(options: NewLink, kind: string, data: OptionsOf<string> | undefined, path: string): Promise<Link> {
+async function makeLink(
+  options: NewLink,
+  kind: string,
+  data: OptionsOf<string> | undefined,
+  path: string,
+): Promise<Link> {
   const namespace = options.namespace ?? currentNamespace()
   const master = await indexOfMaster(namespace, options.master, `${path}.master`)
   const { index, name } = place(options)
@@ -123,7 +128,12 @@ export function place(options: NewLink): { index: number; name: string | undefin
 export function newLinkRequest(
   options: NewLink,
   kind: string,
-  more: { index: number; name: string | undefined; master: number | undefined; data: Record<string, unknown> | undefined },
+  more: {
+    index: number
+    name: string | undefined
+    master: number | undefined
+    data: Record<string, unknown> | undefined
+  },
 ) {
   return {
     definition: linkMessage,
@@ -149,7 +159,7 @@ export function fetchAfter(namespace: Namespace, link: string | number): Promise
 export async function addAddresses(link: Link, addresses: readonly AddressInput[] = []): Promise<void> {
   await allOrFirstError(
     addresses.map((address, i) =>
-      addAddress(link.namespace, link.index, checkAddressInput(address, `addresses[${i}]`), link.name),
+      addAddress(link.namespace, link.index, checkAddressInput(address, `addresses[${i}]`), () => link.name),
     ),
   )
 }

@@ -14,7 +14,10 @@ import { allOrFirstError, change, requestThenRead } from './talk.js'
  *
  * @throws as `createLink`; needs CAP_NET_ADMIN in both namespaces. A failure leaves neither end.
  */
-export async function createVeth(left: NewLink = {}, right: NewLink = {}): Promise<[left: Link<'veth'>, right: Link<'veth'>]> {
+export async function createVeth(
+  left: NewLink = {},
+  right: NewLink = {},
+): Promise<[left: Link<'veth'>, right: Link<'veth'>]> {
   checkNewLink(left, 'left')
   checkNewLink(right, 'right')
   const here = left.namespace ?? currentNamespace()
@@ -67,7 +70,7 @@ async function finishPeer(
   settings: LinkSettings,
   master: number | undefined,
 ): Promise<Link<'veth'>> {
-  const read = () => fetchLink(namespace, peer, `cannot read ${peer}, the other end of ${first.name}`)
+  const read = () => fetchLink(namespace, peer, () => `cannot read ${peer}, the other end of ${first.name}`)
   if (settings.up === undefined && master === undefined) return new Link<'veth'>(namespace, await read(), true)
   const index = typeof peer === 'number' ? peer : 0
   const finished = change(namespace, {

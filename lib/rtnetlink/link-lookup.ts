@@ -2,6 +2,8 @@
 import { hasCode, NetkitError } from '../errors.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
+import type { Description } from '../netlink/acknowledgement.js'
+import { copyOf, sourceOf } from '../netlink/bytes.js'
 import { valueError } from '../validate.js'
 import { linkMessage } from './link-attributes.js'
 import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
@@ -9,7 +11,7 @@ import { isLongName } from './names.js'
 import { ask } from './talk.js'
 
 /** The payload of a link's RTM_NEWLINK. Rejects with ENODEV when there is none of this name or index. */
-export function fetchLink(namespace: Namespace, link: string | number, what: string): Promise<Uint8Array> {
+export function fetchLink(namespace: Namespace, link: string | number, what: Description['what']): Promise<Uint8Array> {
   return ask(
     namespace,
     {
@@ -20,7 +22,7 @@ export function fetchLink(namespace: Namespace, link: string | number, what: str
       attributes: typeof link === 'number' ? {} : isLongName(link) ? { alternativeName: link } : { name: link },
       what,
     },
-    ({ source, start, end }) => source.bytes.slice(start, end),
+    ({ source, start, end }) => copyOf(source.bytes, start, end),
   )
 }
 
@@ -36,16 +38,17 @@ export async function indexOfLink(namespace: Namespace, link: LinkReference, nam
   }
   try {
     const payload = await fetchLink(namespace, link, `${name}: no link '${link}' in ${labelOf(namespace)}`)
-    return linkMessage.header.decode(viewOf(payload), 0, payload.length).index
+    return linkMessage.header.decode(sourceOf(payload), 0, payload.length).index
   } catch (error) {
     // The kernel's words would say the same a second time.
     if (!hasCode(error, 'ENODEV')) throw error
-    throw new NetkitError({ message: `${name} '${link}' in ${labelOf(namespace)}`, errno: 19, syscall: 'RTM_GETLINK', cause: error })
+    throw new NetkitError({
+      message: `${name} '${link}' in ${labelOf(namespace)}`,
+      errno: 19,
+      syscall: 'RTM_GETLINK',
+      cause: error,
+    })
   }
-}
-
-function viewOf(bytes: Uint8Array) {
-  return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.length) }
 }
 
 /** The index of a master: 0 for none, undefined when nothing was said. */

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { isNamespace } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { Writer } from '../netlink/bytes.js'
+import type { AnyTable, AttributesOf } from '../netlink/table.js'
 import { checkBoolean, checkInteger, checkOptions, checkString, typeError, valueError } from '../validate.js'
 import { checkInterfaceMac } from '../values/mac.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
@@ -114,7 +115,8 @@ export function checkSettings(options: LinkSettings, path: string): void {
   if (options.mac !== undefined) checkInterfaceMac(options.mac, `${path}.mac`)
   if (options.alias !== undefined) {
     checkString(options.alias, `${path}.alias`)
-    if (Buffer.byteLength(options.alias) > 255) throw valueError(`${path}.alias`, options.alias, 'has more than 255 bytes')
+    if (Buffer.byteLength(options.alias) > 255)
+      throw valueError(`${path}.alias`, options.alias, 'has more than 255 bytes')
   }
   if (options.master !== undefined && options.master !== null) checkLinkReference(options.master, `${path}.master`)
 }
@@ -185,14 +187,16 @@ export function kindOptions(
     else common[key] = value
   }
   // Written once for the sake of its checks, which name the options as the caller does.
-  known?.options.encode(new Writer(512), own, {}, path)
+  known?.options.encode(new Writer(512), own as AttributesOf<AnyTable>, {}, path)
   return { common, own: Object.values(own).some((value) => value !== undefined) ? own : undefined }
 }
 
 function rawData(value: unknown, name: string): Record<string, Uint8Array> {
-  if (typeof value !== 'object' || value === null) throw typeError(name, "an object of raw attributes, { '#1': bytes }", value)
+  if (typeof value !== 'object' || value === null)
+    throw typeError(name, "an object of raw attributes, { '#1': bytes }", value)
   for (const [key, bytes] of Object.entries(value)) {
-    if (!/^#\d+$/.test(key)) throw valueError(name, key, "is not the key of a raw attribute, which is '#' and its number")
+    if (!/^#\d+$/.test(key))
+      throw valueError(name, key, "is not the key of a raw attribute, which is '#' and its number")
     if (!(bytes instanceof Uint8Array)) throw typeError(`${name}['${key}']`, 'a Uint8Array', bytes)
   }
   return value as Record<string, Uint8Array>

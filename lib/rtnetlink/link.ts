@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { AbortError, hasCode, namedError, throwIfAborted } from '../errors.js'
 import { descriptorOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
-import { LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
+import { copyOf, LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
 import { NetlinkSubscription } from '../netlink/subscription.js'
 import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError } from '../validate.js'
@@ -14,6 +14,7 @@ import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { flagNames, linkFlags, operationalStates, rtnetlinkConstants } from './constants.js'
 import type { LinkKinds } from './kinds/registry.js'
 import { type LinkAttributes, type LinkStatistics, linkMessage } from './link-attributes.js'
+import { fetchLink, indexOfMaster } from './link-lookup.js'
 import {
   changeKeys,
   checkNamespace,
@@ -24,7 +25,6 @@ import {
   linkBrand,
   settingAttributes,
 } from './link-options.js'
-import { fetchLink, indexOfMaster } from './link-lookup.js'
 import { checkLinkName } from './names.js'
 import { change, requestThenRead } from './talk.js'
 
@@ -218,7 +218,7 @@ export class Link<K extends string = string> {
   }
 
   async #fetch(): Promise<void> {
-    this.#take(await fetchLink(this.#namespace, this.index, `cannot read ${this.name}`))
+    this.#take(await fetchLink(this.#namespace, this.index, () => `cannot read ${this.name}`))
   }
 
   #take(payload: Uint8Array): void {
@@ -247,7 +247,7 @@ export class Link<K extends string = string> {
   async addAddress(address: string, options: AddressOptions = {}): Promise<void> {
     const prefix = checkPrefix(address, 'address')
     checkAddressOptions(options, prefix, 'options')
-    await addAddress(this.#namespace, this.index, { ...prefix, text: address, options }, this.name)
+    await addAddress(this.#namespace, this.index, { ...prefix, text: address, options }, () => this.name)
   }
 
   /** Takes an address away. Rejects with ENOENT when the link does not have it. */
@@ -282,23 +282,31 @@ export class Link<K extends string = string> {
     const look = () => {
       this.#fetch().then(() => holds(this) && resolve(), reject)
     }
-    const subscription = await NetlinkSubscription.open(descriptorOf(this.#namespace), 0, [rtnetlinkConstants.RTNLGRP_LINK], {
-      onMessage: (message) => {
-        if (linkMessage.header.decode(message.source, message.start, message.end - message.start).index !== this.index) return
-        if (message.type === rtnetlinkConstants.RTM_DELLINK) {
-          reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted`))
-          return
-        }
-        this.#take(message.source.bytes.slice(message.start, message.end))
-        try {
-          if (holds(this)) resolve()
-        } catch (error) {
-          reject(error)
-        }
+    const subscription = await NetlinkSubscription.open(
+      descriptorOf(this.#namespace),
+      0,
+      [rtnetlinkConstants.RTNLGRP_LINK],
+      {
+        onMessage: (message) => {
+          if (
+            linkMessage.header.decode(message.source, message.start, message.end - message.start).index !== this.index
+          )
+            return
+          if (message.type === rtnetlinkConstants.RTM_DELLINK) {
+            reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted`))
+            return
+          }
+          this.#take(copyOf(message.source.bytes, message.start, message.end))
+          try {
+            if (holds(this)) resolve()
+          } catch (error) {
+            reject(error)
+          }
+        },
+        onOverrun: look,
+        onError: reject,
       },
-      onOverrun: look,
-      onError: reject,
-    })
+    )
     const timer = Number.isFinite(timeout)
       ? setTimeout(() => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`)), timeout)
       : undefined
@@ -340,12 +348,20 @@ function wholePayload(payload: Uint8Array): Message {
 
 function conditionCheck<L extends Link>(condition: LinkCondition | ((link: L) => boolean)): (link: L) => boolean {
   if (typeof condition === 'function') return condition
-  if (typeof condition !== 'object' || condition === null) throw typeError('condition', 'an object or a function', condition)
+  if (typeof condition !== 'object' || condition === null)
+    throw typeError('condition', 'an object or a function', condition)
   checkOptions(condition, 'condition', ['up', 'running', 'operationalState'])
   if (condition.operationalState !== undefined) {
-    checkOneOf(condition.operationalState, 'condition.operationalState', Object.keys(operationalStates) as OperationalState[])
+    checkOneOf(
+      condition.operationalState,
+      'condition.operationalState',
+      Object.keys(operationalStates) as OperationalState[],
+    )
   }
-  const wishes = Object.entries(condition).filter(([, value]) => value !== undefined) as [keyof LinkCondition, unknown][]
+  const wishes = Object.entries(condition).filter(([, value]) => value !== undefined) as [
+    keyof LinkCondition,
+    unknown,
+  ][]
   return (link) => wishes.every(([key, value]) => link[key] === value)
 }
 

@@ -3,9 +3,11 @@ import { hasCode, namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
+import { copyOf } from '../netlink/bytes.js'
 import { checkBoolean, checkOptions, checkString, typeError, valueError } from '../validate.js'
-import { addAddress, isAsAsked as isAddressAsAsked, listAddresses } from './addresses.js'
+import { formatPrefix } from '../values/ip.js'
 import { checkAddressInput } from './address-options.js'
+import { addAddress, isAsAsked as isAddressAsAsked, listAddresses } from './addresses.js'
 import { createLink, type NewLinkOfKind, type NewRawLink } from './create-link.js'
 import type { LinkKinds } from './kinds/registry.js'
 import { Link } from './link.js'
@@ -14,7 +16,6 @@ import { fetchLink, indexOfLink, indexOfMaster } from './link-lookup.js'
 import { checkLinkReference, isAsAsked, isLink, type LinkReference } from './link-options.js'
 import { checkLinkName } from './names.js'
 import { allOrFirstError, dump } from './talk.js'
-import { formatPrefix } from '../values/ip.js'
 
 export interface LinkFilter {
   kind?: string
@@ -57,7 +58,7 @@ export class Links {
         attributes: { master, info: filter.kind === undefined ? undefined : { kind: filter.kind } },
         what: `cannot list the links of ${labelOf(this.#namespace)}`,
       },
-      ({ source, start, end }) => new Link(this.#namespace, source.bytes.slice(start, end), false),
+      ({ source, start, end }) => new Link(this.#namespace, copyOf(source.bytes, start, end), false),
     )
     // The kernel does not filter by a kind whose module it has not loaded.
     return links.filter(
@@ -137,7 +138,7 @@ export class Links {
         const known = present.find(({ address }) => address === text)
         return known === undefined || !isAddressAsAsked(known, wanted.options)
       })
-      await allOrFirstError(missing.map((wanted) => addAddress(this.#namespace, link.index, wanted, name, true)))
+      await allOrFirstError(missing.map((wanted) => addAddress(this.#namespace, link.index, wanted, () => name, true)))
       if (missing.length > 0) changed.push('addresses')
     }
     return { link, created: false, changed }

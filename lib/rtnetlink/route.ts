@@ -108,7 +108,8 @@ const multipath: AttributeType<RawNexthop[]> = {
     const end = offset + length
     for (let at = offset; at < end; ) {
       const { length: size, ...hop } = rtnexthop.decode(source, at, end - at)
-      if (size < rtnexthop.size || size > end - at) throw new Malformed(`has a next hop that claims ${size} bytes where ${end - at} are left`)
+      if (size < rtnexthop.size || size > end - at)
+        throw new Malformed(`has a next hop that claims ${size} bytes where ${end - at} are left`)
       hops.push({ ...hop, attributes: nexthopAttributes.decode(source, at + rtnexthop.size, at + size) })
       at += align4(size)
     }

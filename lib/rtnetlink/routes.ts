@@ -1,11 +1,21 @@
 /** The collection `namespace.routes`. */
-import { hasCode, namedError, NetkitError } from '../errors.js'
+import { hasCode, NetkitError, namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkString, valueError } from '../validate.js'
-import { AF_INET, AF_INET6, AF_UNSPEC, checkIp, checkPrefix, familyOf, formatIp, type IpPrefix, maskOctets } from '../values/ip.js'
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  checkIp,
+  checkPrefix,
+  familyOf,
+  formatIp,
+  type IpPrefix,
+  maskOctets,
+} from '../values/ip.js'
 import { nexthopFlags, routeProtocols, routeTables, routeTypes, rtnetlinkConstants, scopes } from './constants.js'
 import { indexOfLink } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
@@ -160,7 +170,12 @@ export class Routes {
     const family = filter.family === undefined ? hinted : filter.family === 'inet' ? AF_INET : AF_INET6
     const table = filter.table === 'all' ? undefined : tableNumber(filter.table)
     const wanted: Partial<Route> = { ...filter } as Partial<Route>
-    const destination = to === undefined ? undefined : filter.to === 'default' || to.prefixLength === 0 ? 'default' : `${formatIp(to.octets)}/${to.prefixLength}`
+    const destination =
+      to === undefined
+        ? undefined
+        : filter.to === 'default' || to.prefixLength === 0
+          ? 'default'
+          : `${formatIp(to.octets)}/${to.prefixLength}`
     return dump(
       this.#namespace,
       {
@@ -199,7 +214,8 @@ export class Routes {
   /** The first that matches. Rejects with ENOENT when none does. */
   async get(match: RouteMatch): Promise<Route> {
     const route = await this.find(match)
-    if (route === undefined) throw namedError('ENOENT', 'RTM_GETROUTE', `no route to ${match.to} in ${labelOf(this.#namespace)}`)
+    if (route === undefined)
+      throw namedError('ENOENT', 'RTM_GETROUTE', `no route to ${match.to} in ${labelOf(this.#namespace)}`)
     return route
   }
 
@@ -245,7 +261,13 @@ export class Routes {
       await this.#change('RTM_DELROUTE', match, 0, what)
     } catch (error) {
       if (!hasCode(error, 'ESRCH')) throw error
-      throw new NetkitError({ message: what, errno: 2, syscall: 'RTM_DELROUTE', kernelMessage: 'no such route', cause: error })
+      throw new NetkitError({
+        message: what,
+        errno: 2,
+        syscall: 'RTM_DELROUTE',
+        kernelMessage: 'no such route',
+        cause: error,
+      })
     }
   }
 

@@ -2,6 +2,7 @@
 import { NetkitError } from '../errors.js'
 import { capabilityHint, netlinkOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
+import { type Description, wordsOf } from '../netlink/acknowledgement.js'
 import { type AnyDefinition, type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
@@ -18,11 +19,14 @@ export interface Ask<S extends Struct, T extends AnyTable> {
   flags?: number
   header: Partial<StructOf<S>>
   attributes: AttributesOf<T>
-  /** What is being done, for the error: `cannot create veth1`. */
-  what: string
+  /** What is being done, for the error: `cannot create veth1`, or a function that says so when asked. */
+  what: Description['what']
 }
 
-function describe(namespace: Namespace, ask: { definition: AnyDefinition; request: RequestName; what: string }) {
+function describe(
+  namespace: Namespace,
+  ask: { definition: AnyDefinition; request: RequestName; what: Description['what'] },
+) {
   return {
     what: ask.what,
     syscall: ask.request,
@@ -36,7 +40,10 @@ function encode<S extends Struct, T extends AnyTable>(ask: Ask<S, T>, flags: num
 }
 
 /** Sends a request that changes something. Bad input throws before anything is sent. */
-export async function change<S extends Struct, T extends AnyTable>(namespace: Namespace, ask: Ask<S, T>): Promise<void> {
+export async function change<S extends Struct, T extends AnyTable>(
+  namespace: Namespace,
+  ask: Ask<S, T>,
+): Promise<void> {
   const bytes = encode(ask, ask.flags ?? 0)
   const connection = await netlinkOf(namespace)
   await connection.request({ ...describe(namespace, ask), bytes })
@@ -58,7 +65,12 @@ export async function ask<S extends Struct, T extends AnyTable, R>(
   })
   const [answer] = answers
   if (answer === undefined) {
-    throw new NetkitError({ message: question.what, errno: 2, syscall: question.request, kernelMessage: 'the kernel gave no answer' })
+    throw new NetkitError({
+      message: wordsOf(question),
+      errno: 2,
+      syscall: question.request,
+      kernelMessage: 'the kernel gave no answer',
+    })
   }
   return answer
 }
@@ -103,7 +115,7 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
     })
     if (!interrupted) return results
   }
-  throw new InterruptedDumpError(question.what, question.request, results)
+  throw new InterruptedDumpError(wordsOf(question), question.request, results)
 }
 
 /** Waits for all, whatever happens, and throws the first error: nothing of it may still be under way when it is undone. */

@@ -84,9 +84,12 @@ export class FrameBatch implements Iterable<Buffer> {
 
   #use(i = 0): BatchParts {
     if (this.#parts === undefined) {
-      throw Object.assign(new Error('this batch is over: its frames were valid until the next turn (copy(i) keeps one)'), {
-        code: 'ERR_INVALID_STATE',
-      })
+      throw Object.assign(
+        new Error('this batch is over: its frames were valid until the next turn (copy(i) keeps one)'),
+        {
+          code: 'ERR_INVALID_STATE',
+        },
+      )
     }
     if (!(i >= 0 && i < this.length)) throw rangeError('i', 0, this.length - 1, i)
     return this.#parts

@@ -1,7 +1,7 @@
 /** One open tun descriptor: reading and writing whole frames, waiting for them, and letting go. */
 import { errnoName, errnoNumber } from '../errno.js'
 import { type NetkitError, namedError, systemError } from '../errors.js'
-import { type Poller, native } from '../native.js'
+import { native, type Poller } from '../native.js'
 import { FRAME_ROOM, tunConstants } from './constants.js'
 
 const READABLE = 1
@@ -125,7 +125,8 @@ export class TunDevice {
    */
   #sharedMemory(frames: readonly Uint8Array[]): Uint8Array | undefined {
     const buffer = frames[0]?.buffer
-    if (buffer === undefined || frames.length > sharedSpans.length / 2 || buffer.byteLength > 0xffff_ffff) return undefined
+    if (buffer === undefined || frames.length > sharedSpans.length / 2 || buffer.byteLength > 0xffff_ffff)
+      return undefined
     for (let i = 0; i < frames.length; i++) {
       const frame = frames[i] as Uint8Array
       if (frame.buffer !== buffer) return undefined
@@ -153,7 +154,9 @@ export class TunDevice {
   }
 
   #fail(result: number, syscall: string): NetkitError {
-    this.failure ??= isGone(result) ? this.#deleted(syscall) : systemError(result, syscall, `cannot ${syscall} ${this.name}`)
+    this.failure ??= isGone(result)
+      ? this.#deleted(syscall)
+      : systemError(result, syscall, `cannot ${syscall} ${this.name}`)
     return this.failure
   }
 
@@ -162,7 +165,9 @@ export class TunDevice {
     if (this.#closed !== undefined) throw namedError('EBADF', 'TUNSETPERSIST', `${this.name} is closed`)
     const result = await native.controlTun(this.fd, tunConstants.TUNSETPERSIST, on ? 1 : 0)
     if (result < 0) {
-      throw isGone(result) ? this.#deleted('TUNSETPERSIST') : systemError(result, 'TUNSETPERSIST', `cannot make ${this.name} persistent`)
+      throw isGone(result)
+        ? this.#deleted('TUNSETPERSIST')
+        : systemError(result, 'TUNSETPERSIST', `cannot make ${this.name} persistent`)
     }
   }
 

@@ -96,7 +96,8 @@ export async function openDevice(kind: Kind, options: DeviceOptions): Promise<Op
   const numbers = controls.flatMap(([request, value]) => [tunConstants[request], value])
   const descriptor = descriptorOf(namespace)
   const opened = await native.openTun(descriptor, name, flags, Uint32Array.from(numbers))
-  if (opened.error < 0) throw openError(opened, kind, name, namespace, exclusive === true, controls[opened.control]?.[0])
+  if (opened.error < 0)
+    throw openError(opened, kind, name, namespace, exclusive === true, controls[opened.control]?.[0])
 
   const device = new TunDevice(opened.fd, opened.name)
   try {
@@ -136,9 +137,14 @@ function openError(
   }
   if (syscall === 'open') return systemError(error, syscall, 'cannot open /dev/net/tun', { hint: openHint(code) })
   if (syscall === 'ioctl') {
-    return systemError(error, control ?? syscall, `cannot set the ${control === 'TUNSETGROUP' ? 'group' : 'owner'} of ${name}`, {
-      hint: code === 'EPERM' ? privileges() : undefined,
-    })
+    return systemError(
+      error,
+      control ?? syscall,
+      `cannot set the ${control === 'TUNSETGROUP' ? 'group' : 'owner'} of ${name}`,
+      {
+        hint: code === 'EPERM' ? privileges() : undefined,
+      },
+    )
   }
   const hints: Record<string, string | undefined> = {
     EPERM: privileges() ?? `${name} has an owner or a group, and this process has neither`,

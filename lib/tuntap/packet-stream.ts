@@ -134,8 +134,13 @@ export abstract class PacketStream extends Duplex {
    * @throws TypeError (ERR_INVALID_ARG_TYPE) when the frame is not a Buffer or another Uint8Array.
    */
   override write(frame: Uint8Array, callback?: WriteCallback): boolean
-  override write(frame: Uint8Array, encoding?: BufferEncoding, callback?: WriteCallback): boolean
-  override write(frame: Uint8Array, encoding?: BufferEncoding | WriteCallback, callback?: WriteCallback): boolean {
+  /** The signature that makes this a NodeJS.WritableStream. A string is refused all the same. */
+  override write(frame: Uint8Array | string, encoding: BufferEncoding | undefined, callback?: WriteCallback): boolean
+  override write(
+    frame: Uint8Array | string,
+    encoding?: BufferEncoding | WriteCallback,
+    callback?: WriteCallback,
+  ): boolean {
     if (!(frame instanceof Uint8Array)) throw typeError('frame', 'a Buffer or Uint8Array', frame)
     return super.write(frame, typeof encoding === 'function' ? encoding : callback)
   }

@@ -2,7 +2,7 @@
  * IP addresses between their text and their octets. Reading is strict (four decimal parts without leading zeros, RFC 4291 for
  * IPv6); writing follows RFC 5952, so that what netkit shows is what iproute2 shows.
  */
-import { isIPv4, isIPv6 } from 'node:net'
+import { isIPv6 } from 'node:net'
 import { checkString, valueError } from '../validate.js'
 
 /** AF_INET and AF_INET6 of sys/socket.h. */
@@ -22,7 +22,8 @@ export interface IpPrefix {
 
 /** The octets of an IPv4 or IPv6 address, or undefined when it is neither. A zone ('%eth0') is not part of an address here. */
 export function parseIp(text: string): Uint8Array | undefined {
-  if (isIPv4(text)) return Uint8Array.from(text.split('.'), Number)
+  const quad = parseQuad(text)
+  if (quad !== undefined) return quad
   if (!isIPv6(text) || text.includes('%')) return undefined
   const octets = new Uint8Array(16)
   const [head = '', tail] = text.split('::')
@@ -32,6 +33,33 @@ export function parseIp(text: string): Uint8Array | undefined {
   back.forEach((group, i) => write16(octets, 16 - 2 * (back.length - i), group))
   return octets
 }
+
+/** Four decimal numbers; a loop, as addresses are read by the thousand. */
+function parseQuad(text: string): Uint8Array | undefined {
+  const octets = new Uint8Array(4)
+  let part = 0
+  let digits = 0
+  let value = 0
+  for (let i = 0; i <= text.length; i++) {
+    const code = i < text.length ? text.charCodeAt(i) : DOT
+    if (code === DOT) {
+      if (digits === 0 || part > 3) return undefined
+      octets[part++] = value
+      digits = 0
+      value = 0
+    } else {
+      // Leading zeros are refused: some read them as octal.
+      if (code < ZERO || code > ZERO + 9 || (digits > 0 && value === 0)) return undefined
+      value = value * 10 + code - ZERO
+      if (value > 255) return undefined
+      digits++
+    }
+  }
+  return part === 4 ? octets : undefined
+}
+
+const DOT = 46
+const ZERO = 48
 
 function write16(octets: Uint8Array, offset: number, value: number): void {
   octets[offset] = value >> 8
@@ -93,7 +121,8 @@ export function checkPrefix(value: unknown, name: string, hostByDefault = false)
   if (octets === undefined) throw valueError(name, value, reasonNotIp(slash < 0 ? value : value.slice(0, slash)))
   const bits = octets.length * 8
   if (slash < 0) {
-    if (!hostByDefault) throw valueError(name, value, `the prefix length is missing, as in '${value}/${bits === 32 ? 24 : 64}'`)
+    if (!hostByDefault)
+      throw valueError(name, value, `the prefix length is missing, as in '${value}/${bits === 32 ? 24 : 64}'`)
     return { family: familyOf(octets), octets, prefixLength: bits }
   }
   const digits = value.slice(slash + 1)

@@ -12,7 +12,8 @@ const hexOctets = Array.from({ length: 256 }, (_, i) => i.toString(16).padStart(
 /** The text of a hardware address of any length, lower case with colons. */
 export function formatMac(octets: Uint8Array, offset = 0, length = octets.length - offset): string {
   let text = ''
-  for (let i = offset; i < offset + length; i++) text += i === offset ? hexOctets[octets[i] ?? 0] : `:${hexOctets[octets[i] ?? 0]}`
+  for (let i = offset; i < offset + length; i++)
+    text += i === offset ? hexOctets[octets[i] ?? 0] : `:${hexOctets[octets[i] ?? 0]}`
   return text
 }
 
@@ -20,7 +21,8 @@ export function formatMac(octets: Uint8Array, offset = 0, length = octets.length
 export function checkMac(value: unknown, name: string): Uint8Array {
   checkString(value, name)
   const octets = parseMac(value)
-  if (octets === undefined) throw valueError(name, value, "a MAC address is six hexadecimal octets, as in '02:00:00:00:00:01'")
+  if (octets === undefined)
+    throw valueError(name, value, "a MAC address is six hexadecimal octets, as in '02:00:00:00:00:01'")
   return octets
 }
 

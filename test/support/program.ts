@@ -5,6 +5,8 @@ import { fileURLToPath } from 'node:url'
 export interface ProgramOptions {
   /** Options of node itself. */
   node?: string[]
+  /** Whether the text is a CommonJS module. Default: an ES module. */
+  commonjs?: boolean
   /** A command that runs node: `['unshare', '--net']`. */
   wrapper?: string[]
   uid?: number
@@ -23,14 +25,15 @@ export interface ProgramResult {
 export const packageFolder = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * Runs an ES module that is given as text, in the package's folder: `import … from './dist/namespace/open.js'`.
- * It is killed after 30 s.
+ * Runs a module that is given as text, in the package's folder: `import … from './dist/namespace/open.js'`. It is killed
+ * after 50 s.
  */
 export function runProgram(source: string, options: ProgramOptions = {}): Promise<ProgramResult> {
-  const { node = [], wrapper = [], uid, gid, env } = options
-  const [file = '', ...args] = [...wrapper, process.execPath, ...node, '--input-type=module', '--eval', source]
+  const { node = [], commonjs = false, wrapper = [], uid, gid, env } = options
+  const type = `--input-type=${commonjs ? 'commonjs' : 'module'}`
+  const [file = '', ...args] = [...wrapper, process.execPath, ...node, type, '--eval', source]
   return new Promise((resolve) => {
-    const settings = { cwd: packageFolder, timeout: 30_000, killSignal: 'SIGKILL' as const, uid, gid, env }
+    const settings = { cwd: packageFolder, timeout: 50_000, killSignal: 'SIGKILL' as const, uid, gid, env }
     const child = execFile(file, args, settings, (_error, stdout, stderr) => {
       resolve({ stdout, stderr, exitCode: child.exitCode, signal: child.signalCode })
     })
