@@ -1,4 +1,4 @@
-/** Ethernet frames with ARP (RFC 826), IPv4 (RFC 791), ICMP echo (RFC 792) and UDP (RFC 768): reading and making them. */
+/** Reading and making Ethernet frames with ARP (RFC 826), IPv4 (RFC 791), ICMP echo (RFC 792) and UDP (RFC 768). */
 
 const ARP = 0x0806
 const IPV4 = 0x0800
@@ -119,8 +119,8 @@ export function makeEchoRequest({ fromMac, from, toMac, to, id, sequence }) {
 }
 
 /**
- * What answers an echo request or a UDP datagram: the same frame with the two sides exchanged. Neither IPv4's checksum nor
- * UDP's changes by that; ICMP's does, because its type becomes that of a reply.
+ * What answers an echo request or a UDP datagram: the same frame with the two sides exchanged. Neither IPv4's checksum
+ * nor UDP's changes by that; ICMP's does, because its type becomes that of a reply.
  *
  * @param {Buffer} frame one that `readFrame` called 'echo request' or 'UDP'
  */

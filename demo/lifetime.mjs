@@ -26,11 +26,18 @@ export class Lifetime {
         this.#controller.abort(new Error(`stopped by ${name}`))
       })
     }
+    // Nobody reads any more: `npm run demo | head`.
+    process.stdout.on('error', (error) => this.fail(error))
   }
 
   /** Fires at the first signal: ends what waits. */
   get signal() {
     return this.#controller.signal
+  }
+
+  /** Something went wrong that nobody waits for. @param {unknown} error */
+  fail(error) {
+    this.#controller.abort(error)
   }
 
   /** Throws when the demo was told to stop. */
@@ -49,7 +56,8 @@ export class Lifetime {
   }
 
   /**
-   * A namespace without a name: it is nobody else's, so that two demos do not meet, and it goes with the process at the latest.
+   * A namespace without a name: it is nobody else's, so that two demos do not meet, and it goes with the process at the
+   * latest.
    *
    * @param {string} label what the demo calls it
    */
@@ -68,7 +76,10 @@ export class Lifetime {
 
   /** Undoes everything. Resolves to what went wrong, one line each. @returns {Promise<string[]>} */
   async end() {
-    const limit = setTimeout(() => process.exit(this.exitCode), LIMIT)
+    const limit = setTimeout(() => {
+      process.stderr.write(`not everything was undone within ${LIMIT} ms; the kernel does the rest\n`)
+      process.exit(this.exitCode)
+    }, LIMIT)
     const problems = []
     for (const { what, undo } of this.#steps.splice(0).reverse()) {
       try {
@@ -82,7 +93,11 @@ export class Lifetime {
     return problems
   }
 
-  /** What still holds one of the namespaces: a process inside, or a descriptor of this process. @returns {Promise<string[]>} */
+  /**
+   * What still holds one of the namespaces: a process inside, or a descriptor of this process.
+   *
+   * @returns {Promise<string[]>}
+   */
   async #leftovers() {
     for (let attempt = 1; ; attempt++) {
       const held = (await listNamespaces({ all: true })).filter(({ inode }) => this.#inodes.has(inode))

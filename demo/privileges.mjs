@@ -1,4 +1,7 @@
-/** May this user make namespaces? If not: the demo once more, as root of a user namespace. If that is not allowed either: advice. */
+/**
+ * May this user make namespaces? If not: the demo once more, as root of a user namespace. If that is not allowed either,
+ * advice.
+ */
 import { spawn, spawnSync } from 'node:child_process'
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -17,7 +20,11 @@ const unshare = ['--user', '--map-root-user', '--net', '--']
 /** True in the second run. */
 export const inUserNamespace = process.env[MARK] !== undefined
 
-/** Why namespaces cannot be made by this process; undefined when they can. @returns {Promise<NetkitError | undefined>} */
+/**
+ * Why namespaces cannot be made by this process; undefined when they can.
+ *
+ * @returns {Promise<NetkitError | undefined>}
+ */
 export async function refusal() {
   try {
     const namespace = await createNamespace()
@@ -30,8 +37,8 @@ export async function refusal() {
 }
 
 /**
- * Runs the demo in a user namespace, and resolves to its exit code; to undefined when that is not allowed here, after it
- * has said what to do.
+ * Runs the demo in a user namespace, and resolves to its exit code; to undefined when that is not allowed here, after
+ * it has said what to do.
  *
  * @param {NetkitError} refused
  * @returns {Promise<number | undefined>}

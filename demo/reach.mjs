@@ -6,8 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** How many packets are sent. */
 export const COUNT = 3
 
-/** The port that echoes: any would do. */
-const PORT = 7
+/** The port that echoes: any that takes no privilege. */
+const PORT = 7007
 
 /** Milliseconds between two packets, and for an answer. */
 const INTERVAL = 200
@@ -38,10 +38,16 @@ const PATIENCE = 1000
  * @property {string} name for the headline
  * @property {string} [instead] why it is not ping
  * @property {(namespace: Namespace, address: string, count: number, signal: AbortSignal) => Promise<Reach>} reach
- * @property {(namespace: Namespace) => Promise<() => unknown>} prepare makes a namespace answer; resolves to what undoes it
+ * @property {(namespace: Namespace) => Promise<() => unknown>} prepare
+ *   makes a namespace answer; resolves to what undoes it
  */
 
-/** Looks whether ping works here, by pinging the loopback of a namespace. @param {Namespace} namespace @returns {Promise<Proof>} */
+/**
+ * Looks whether ping works here, by pinging the loopback of a namespace.
+ *
+ * @param {Namespace} namespace
+ * @returns {Promise<Proof>}
+ */
 export async function chooseProof(namespace) {
   try {
     const { stdout, stderr } = await namespace.exec('ping', ['-n', '-c', '1', '127.0.0.1'], { timeout: 3000 })
@@ -51,7 +57,7 @@ export async function chooseProof(namespace) {
     return udp(`ping does not work here: ${stderr.trim() || 'no reply from 127.0.0.1'}`)
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
-    return udp(code === 'ENOENT' ? 'ping is not installed' : `ping does not work here: ${error}`)
+    return udp(code === 'ENOENT' ? 'ping is not installed' : `ping cannot be run here: ${code ?? error}`)
   }
 }
 
@@ -62,7 +68,9 @@ function udp(instead) {
 
 /** The times of the replies that ping has printed, in milliseconds. @param {string} output */
 function replies(output) {
-  return [...output.matchAll(/ bytes from .*\btime[=<]([\d.,]+) ?ms/g)].map(([, time = '']) => Number(time.replace(',', '.')))
+  return [...output.matchAll(/ bytes from .*\btime[=<]([\d.,]+) ?ms/g)].map(([, time = '']) =>
+    Number(time.replace(',', '.')),
+  )
 }
 
 /** @type {Proof['reach']} */
@@ -109,6 +117,7 @@ async function udpEcho(namespace, address, count, signal) {
  * @returns {Promise<string | undefined>}
  */
 function once(socket, text, address, signal) {
+  signal.throwIfAborted()
   return new Promise((resolve, reject) => {
     /** @param {() => void} finish */
     const settle = (finish) => {

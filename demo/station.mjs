@@ -9,7 +9,11 @@ const PATIENCE = 500
 export class Station {
   /** @type {Map<string, Count>} */
   counts = new Map()
-  /** Called for every frame, with its direction: 'in' is what the kernel sent. @type {(direction: 'in' | 'out', text: string) => void} */
+  /**
+   * Called for every frame, with its direction: 'in' is what the kernel sent.
+   *
+   * @type {(direction: 'in' | 'out', text: string) => void}
+   */
   onFrame = () => {}
   #tap
   #mac

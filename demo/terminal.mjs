@@ -5,8 +5,8 @@ import { env, stdout } from 'node:process'
 const colored = stdout.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb'
 
 /**
- * Whether lines may be drawn with box characters. An unset locale says nothing, and terminals of today show them; one that
- * is set to something else than UTF-8 means it.
+ * Whether lines may be drawn with box characters. An unset locale says nothing, and terminals of today show them; one
+ * that is set to something else than UTF-8 means it.
  */
 export const unicode = env.TERM !== 'dumb' && /^$|utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '')
 
@@ -42,8 +42,7 @@ export function skipped(label, text) {
 }
 
 /**
- * Shows what is being done, does it, and shows that it is done and how long it took. When it returns a text, that is shown
- * after the step's own.
+ * Shows what is being done, does it, and shows that it is done and how long it took.
  *
  * @template T
  * @param {string} what

@@ -90,8 +90,8 @@ export interface Native {
   namespaceOwner(fd: number): number
   /** mount(2) with no type and no data, on this thread. */
   mount(source: string, target: string, flags: number): number
-  /** umount2(2). */
-  unmount(target: string, flags: number): number
+  /** umount2(2), on the work thread. Resolves to 0 or a negated errno. */
+  unmount(target: string, flags: number): Promise<number>
   /** flock(2). */
   lockFile(fd: number, operation: number): number
 

@@ -150,6 +150,7 @@ void Environment::Complete(Job* job) {
 
 void Environment::Drain() {
   if (closing_) return;
+  AnswerNudges();
   JobList done;
   uv_mutex_lock(&mutex_);
   done.Swap(completed_);
@@ -231,6 +232,17 @@ void Environment::RemovePoller(Poller* poller) {
   (poller->previous == nullptr ? pollers_ : poller->previous->next) = poller->next;
   if (poller->next != nullptr) poller->next->previous = poller->previous;
   poller->next = poller->previous = nullptr;
+}
+
+void Environment::WakeForNudges() {
+  nudged_ = true;
+  uv_async_send(&completion_);
+}
+
+void Environment::AnswerNudges() {
+  if (!nudged_) return;
+  nudged_ = false;
+  for (Poller* each = pollers_; each != nullptr;) each = each->AnswerNudge() ? pollers_ : each->next;
 }
 
 void Environment::ReportException() {

@@ -48,6 +48,8 @@ class Environment {
   napi_value NewPoller(napi_value fd, napi_value callback);
   void AddPoller(Poller* poller);
   void RemovePoller(Poller* poller);
+  // The loop will ask the pollers which of them was nudged.
+  void WakeForNudges();
   // A handle or request of libuv's that the end has to wait for.
   void HandleOpened() { open_handles_++; }
   void HandleClosed();
@@ -63,6 +65,7 @@ class Environment {
   napi_value MakePromise(Job* job);
   void Pend();
   void Drain();
+  void AnswerNudges();
   void Settle(Job* job);
   void Drop(Job* job);
   void Close(napi_async_cleanup_hook_handle hook);
@@ -88,6 +91,7 @@ class Environment {
   uint32_t open_handles_ = 0;
   bool closing_ = false;
   bool pool_started_ = false;
+  bool nudged_ = false;
 };
 
 }  // namespace netkit

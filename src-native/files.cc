@@ -1,12 +1,29 @@
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
 
 #include "arguments.h"
+#include "environment.h"
 #include "functions.h"
 
 namespace netkit {
+
+namespace {
+
+// Taking a mount away waits for the kernel's other processors, for milliseconds at times.
+class UnmountJob : public NumberJob {
+ public:
+  UnmountJob(const char* target, int flags) : flags_(flags) { memcpy(target_, target, strnlen(target, sizeof(target_) - 1)); }
+  void Run() override { result_ = umount2(target_, flags_) == 0 ? 0 : -errno; }
+
+ private:
+  char target_[PATH_MAX] = {};
+  const int flags_;
+};
+
+}  // namespace
 
 napi_value Mount(napi_env env, napi_callback_info info) {
   Arguments<3> arguments(env, info);
@@ -26,8 +43,9 @@ napi_value Unmount(napi_env env, napi_callback_info info) {
   size_t length = arguments.String(0, target, sizeof(target));
   int flags = arguments.Integer(1);
   if (!arguments.ok()) return nullptr;
-  if (length == sizeof(target)) return Number(env, -EINVAL);
-  return Number(env, umount2(target, flags) == 0 ? 0 : -errno);
+  Environment& environment = arguments.environment();
+  if (length == sizeof(target)) return environment.Resolved(-EINVAL);
+  return environment.Submit(new UnmountJob(target, flags));
 }
 
 napi_value LockFile(napi_env env, napi_callback_info info) {

@@ -6,6 +6,7 @@
 #include "arguments.h"
 #include "environment.h"
 #include "functions.h"
+#include "poller.h"
 
 namespace netkit {
 
@@ -51,7 +52,7 @@ Received ReceiveDatagrams(int fd, Bytes reply, int limit) {
     }
     // Another process may send to this socket's address. Only the kernel has port 0.
     if (message.msg_namelen < sizeof(sender) || sender.nl_family != AF_NETLINK || sender.nl_pid != 0) continue;
-    if (static_cast<size_t>(length) > room || (message.msg_flags & MSG_TRUNC) != 0) {
+    if (static_cast<size_t>(length) > room) {  // MSG_TRUNC gives the whole length
       received.error = -EMSGSIZE;
       return received;
     }
@@ -134,11 +135,15 @@ napi_value Receive(napi_env env, napi_callback_info info) {
   Descriptors& descriptors = arguments.environment().descriptors();
   int kept = descriptors.TakeError(fd);
   if (kept != 0) return Number(env, kept);
-  // The kernel forgets an error when it has told it, so one that comes behind datagrams is kept for the next call. That
-  // needs an owned descriptor; from others one datagram is taken at a time.
+  // The kernel forgets an error when it has told it, so one that comes behind datagrams is kept for the next call, and
+  // poll(2) knows nothing of it. That needs an owned descriptor; from others one datagram is taken at a time.
   Received received = ReceiveDatagrams(fd, reply, descriptors.Owns(fd) ? kDatagramsInLoop : 1);
   if (received.bytes > 0) {
-    if (received.error != 0) descriptors.KeepError(fd, received.error);
+    if (received.error != 0) {
+      descriptors.KeepError(fd, received.error);
+      Poller* poller = descriptors.poller(fd);
+      if (poller != nullptr) poller->Nudge();
+    }
     return Number(env, static_cast<double>(received.bytes));
   }
   return Number(env, received.error != 0 ? received.error : -EAGAIN);

@@ -188,6 +188,19 @@ void Poller::Close() {
   });
 }
 
+void Poller::Nudge() {
+  if (!started_) return;
+  nudged_ = true;
+  environment_.WakeForNudges();
+}
+
+bool Poller::AnswerNudge() {
+  if (!nudged_) return false;
+  nudged_ = false;
+  if (started_) OnEvent(0, UV_READABLE);
+  return true;
+}
+
 void Poller::DeleteWhenFree() {
   if (closed_ && object_gone_ && !initialised_) delete this;
 }

@@ -19,6 +19,10 @@ class Poller {
   void Stop();
   void Close();
   void SetReferenced(bool referenced);
+  // Calls the callback soon, as if the descriptor had become readable. Nothing happens when it is stopped until then.
+  void Nudge();
+  // Calls it now when it was asked for. True when it was: the list of pollers may be another one then.
+  bool AnswerNudge();
 
   // Of the environment's list.
   Poller* previous = nullptr;
@@ -44,6 +48,7 @@ class Poller {
   bool referenced_ = true;
   bool closed_ = false;
   bool object_gone_ = false;
+  bool nudged_ = false;
 };
 
 }  // namespace netkit

@@ -1,5 +1,5 @@
 /** Namespaces with names under /run/netns, with `ip netns` as the referee: each tool sees the other's, and harms none. */
-import { existsSync, lstatSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { createNamespace, currentNamespace, listNamespaces, openNamespace } from '../dist/namespace/open.js'
 import { descriptors, leavesNoDescriptor } from './support/counting.js'
@@ -201,7 +201,12 @@ t.test('the directory is made, and shared, as iproute2 does it', requirements, a
     const made = await Promise.all(['a', 'b', 'c', 'd'].map((name) => createNamespace(name)))
     execFileSync('ip', ['netns', 'add', 'e'])
     await createNamespace('f')
-    const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').filter((line) => / \\/run\\/netns .* - tmpfs /.test(line))
+    // Those of another /run lie underneath.
+    const { dev } = statSync('/run/netns')
+    const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').filter((line) => {
+      const [, , device, , path] = line.split(' ')
+      return device === '0:' + dev && path === '/run/netns'
+    })
     const listed = execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' }).match(/^\\w+/gm).sort()
     await Promise.all(made.map((namespace) => namespace.delete()))
     const left = execFileSync('ip', ['netns', 'list'], { encoding: 'utf8' }).match(/^\\w+/gm).sort()
@@ -275,4 +280,19 @@ t.test('a process that ends leaves the names that it made', await needs('names')
   t.equal(stderr, '')
   const found = await openNamespace(name)
   await found.delete()
+})
+
+t.test('a process that ends in the middle leaves no name that names nothing', await needs('names'), async (t) => {
+  const prefix = uniqueName()
+  for (const milliseconds of [0, 1, 2, 5, 10]) {
+    const { exitCode } = await runProgram(`
+      import { createNamespace } from './dist/namespace/open.js'
+      for (let i = 0; i < 50; i++) createNamespace('${prefix}-${milliseconds}-' + i)
+      setTimeout(() => process.exit(0), ${milliseconds})
+    `)
+    t.equal(exitCode, 0)
+  }
+  const left = readdirSync('/run/netns').filter((name) => name.startsWith(prefix))
+  t.ok(left.length > 0 && left.length < 250, `${left.length} of 250 were made`)
+  for (const name of left) await (await openNamespace(name)).delete()
 })

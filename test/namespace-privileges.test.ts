@@ -1,12 +1,13 @@
 /** What an ordinary user can do, and what the errors tell the one who cannot. */
 import { statSync } from 'node:fs'
 import t from 'tap'
+import { openNamespace } from '../dist/namespace/open.js'
 import { missingCapability, missingOwnCapability } from '../dist/namespace/privileges.js'
-import { needs } from './support/needs.js'
+import { NOBODY, needs } from './support/needs.js'
 import { askProgram } from './support/program.js'
-import { scratch } from './support/scratch.js'
+import { scratch, uniqueName } from './support/scratch.js'
 
-const nobody = { uid: 65534, gid: 65534 }
+const nobody = { uid: NOBODY, gid: NOBODY }
 
 /** `told(promise or function)`: the error as plain data. */
 const prelude = `
@@ -24,7 +25,7 @@ const prelude = `
   }
 `
 
-t.test('an ordinary user', await needs('root', 'namespaces'), async (t) => {
+t.test('an ordinary user', await needs('nobody', 'namespaces'), async (t) => {
   const box = await scratch(t)
   const root = box.spawn('sleep', ['60'])
   t.teardown(() => root.kill('SIGKILL'))
@@ -40,7 +41,7 @@ t.test('an ordinary user', await needs('root', 'namespaces'), async (t) => {
       processes: (await host.processes()).includes(process.pid),
       listed: await told(async () => (await listNamespaces({ all: true })).length > 0),
       served: await told(async () => {
-        const server = await host.listen({ host: '127.0.0.1' })
+        const server = await host.listen({ host: '0.0.0.0' })
         server.close()
       }),
       bound: await told(async () => {
@@ -48,7 +49,7 @@ t.test('an ordinary user', await needs('root', 'namespaces'), async (t) => {
         socket.close()
       }),
       set: await told(() => host.sysctl.set('net.ipv4.ip_forward', host.sysctl.get('net.ipv4.ip_forward'))),
-      port: await told(() => host.listen({ host: '127.0.0.1', port: 80 })),
+      port: await told(() => host.listen({ host: '0.0.0.0', port: 80 })),
       created: await told(() => createNamespace()),
       named: await told(() => createNamespace('netkit-test-nobody')),
       opened: await told(() => openNamespace({ pid: ${root.pid} })),
@@ -115,7 +116,35 @@ t.test('a namespace that an ordinary user may open but not enter', await needs('
   t.match(result.served, { name: 'NetkitError', code: 'EPERM', hint: /CAP_SYS_ADMIN/ })
 })
 
-t.test('root of a user namespace', await needs('root', 'namespaces'), async (t) => {
+t.test('a name that an ordinary user may not remove', await needs('root', 'names'), async (t) => {
+  const name = uniqueName()
+  const result = await askProgram(
+    `${prelude}
+    const created = await createNamespace('${name}')
+    process.setgid(${NOBODY})
+    process.setuid(${NOBODY})
+    const opened = await openNamespace('${name}')
+    const removed = await told(() => opened.delete())
+    const open = !opened.closed
+    await opened.close()
+    const disposed = await told(() => created[Symbol.asyncDispose]())
+    console.log(JSON.stringify({ removed, open, disposed, closed: created.closed, there: fs.existsSync('/run/netns/${name}') }))
+    `,
+  )
+  const refused = { name: 'NetkitError', code: 'EPERM', syscall: 'umount2', hint: /lacks CAP_SYS_ADMIN/ }
+  t.match(result.removed, {
+    ...refused,
+    message: new RegExp(`^cannot remove namespace ${name}: operation not permitted`),
+  })
+  t.equal(result.open, true, 'delete() may be tried again')
+  t.match(result.disposed, refused)
+  t.equal(result.closed, true, 'disposing closes all the same')
+  t.equal(result.there, true)
+  const left = await openNamespace(name)
+  await left.delete()
+})
+
+t.test('root of a user namespace', await needs('nobody', 'namespaces'), async (t) => {
   const source = `${prelude}
     const host = currentNamespace()
     const box = await createNamespace()
@@ -141,7 +170,7 @@ t.test('root of a user namespace', await needs('root', 'namespaces'), async (t) 
 
 t.test(
   'root of a user namespace that has the network namespace of another',
-  await needs('root', 'namespaces'),
+  await needs('nobody', 'namespaces'),
   async (t) => {
     const result = await askProgram(
       `${prelude}
@@ -177,7 +206,7 @@ t.test(
   },
 )
 
-t.test('names in a user namespace without a /run of its own', await needs('root', 'namespaces'), async (t) => {
+t.test('names in a user namespace without a /run of its own', await needs('nobody', 'namespaces'), async (t) => {
   const source = `${prelude}
     console.log(JSON.stringify(await told(async () => {
       const red = await createNamespace('red')

@@ -195,6 +195,8 @@ t.test('datagrams', requirements, async (t) => {
   t.equal(String((await reply)[0]), 'here')
   const inUse = right.bindDatagram({ type: 'udp4', port: 67 })
   await t.rejects(inUse, { name: 'NetkitError', code: 'EADDRINUSE', syscall: 'bind', message: /0\.0\.0\.0:67/ })
+  const sharing = right.bindDatagram({ type: 'udp4', port: 67, device: 'right', reuseAddress: true })
+  await t.rejects(sharing, { code: 'EADDRINUSE' }, 'nor for one that would share, when the first does not')
   sender.close()
   receiver.close()
 

@@ -1,18 +1,16 @@
 /** The addon when an environment ends: worker threads terminated, and processes that exit, in the middle of everything. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { test } from 'tap'
-import { native } from '../dist/native.js'
+import { t as root, test } from 'tap'
+import { noTun, unprivileged } from './support/native.js'
 
 const url = new URL('../dist/native.js', import.meta.url).href
-const first = await native.createNamespace()
-const unprivileged = first < 0 ? `namespaces cannot be made here: errno ${-first}` : undefined
-const noTun = unprivileged ?? (existsSync('/dev/net/tun') ? undefined : '/dev/net/tun is missing')
-if (first >= 0) native.closeDescriptorNow(first)
+// Dozens of processes and worker threads, on machines that may be busy or run sanitizers.
+const patience = { timeout: 600_000 }
+root.setTimeout(patience.timeout)
 
 /** What every piece of code below finds: a namespace, a socket in it, and a request that dumps its links. */
 const before = `
@@ -74,7 +72,7 @@ const script = (ready: string, code: string, tap: boolean) => `
 
 const counts = async () => [(await readdir('/proc/self/task')).length, (await readdir('/proc/self/fd')).length]
 
-test('worker threads terminated in the middle', async (t) => {
+test('worker threads terminated in the middle', patience, async (t) => {
   if (unprivileged) return t.plan(0, unprivileged)
   const live = async (code: string, tap: boolean, delay: number) => {
     const text = script("() => require('worker_threads').parentPort.postMessage('ready')", code, tap)
@@ -111,7 +109,7 @@ async function child(code: string) {
   return { exitCode, signal, stdout, stderr }
 }
 
-test('processes that exit in the middle', async (t) => {
+test('processes that exit in the middle', patience, async (t) => {
   if (unprivileged) return t.plan(0, unprivileged)
   for (const [name, code] of all) {
     const result = await child(script('() => process.exit(7)', code, name in tapSituations))

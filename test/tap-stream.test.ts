@@ -1,4 +1,5 @@
 /** Taps as streams: what comes in and goes out, backpressure, refusals, and every way to end. */
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -105,8 +106,9 @@ test('nothing is read before it is asked for, and nothing beyond the high-water 
   const tap = await quietTap(namespace, { name: 'tap0', addresses: ['10.0.2.1/24'], readableHighWaterMark: 10 })
   await sendNumbered(namespace, 50)
   t.equal(tap.stats().framesRead, 0, 'an idle tap reads nothing')
-  const first = tap.read() ?? (await once(tap, 'readable'), tap.read())
-  t.equal(datagramNumber(first), 0)
+  tap.read()
+  await once(tap, 'readable')
+  t.equal(datagramNumber(tap.read()), 0)
   await delay(20)
   t.equal(tap.stats().framesRead, 10 + 1, 'one taken and ten ahead')
   t.equal(tap.readableLength, 10)
@@ -406,6 +408,41 @@ test('several turns may be asked for at once', tun, async (t) => {
     [0, 1, 2],
   )
   await tap.close()
+})
+
+test('a child process takes over the descriptor', tun, async (t) => {
+  const namespace = await scratch(t)
+  const tap = await quietTap(namespace, { name: 'tap0', addresses: ['10.0.2.1/24'] })
+  const [fd] = tap.fds
+  await sendNumbered(namespace, 2)
+  await delay(5)
+  const reading = spawn('dd', ['bs=2000', 'count=1', 'status=none'], { stdio: [fd, 'pipe', 'inherit'] })
+  const [frame] = await once(reading.stdout as Readable, 'data')
+  t.equal(frame.length, 46)
+  t.equal(datagramNumber(frame), 0, 'it gets the first frame: nothing was read before')
+  t.equal(tap.stats().framesRead, 0)
+
+  const holding = spawn('sleep', ['60'], { stdio: [fd, 'ignore', 'inherit'] })
+  await once(holding, 'spawn')
+  await tap.close()
+  t.equal((await ip(namespace, 'link')).length, 2, 'a child that holds it keeps the interface')
+  holding.kill()
+  t.ok(await eventually(async () => (await ip(namespace, 'link')).length === 1), 'until it ends')
+})
+
+test('an interface that is moved to another namespace, or renamed, goes on', tun, async (t) => {
+  const [here, there] = [await scratch(t), await scratch(t)]
+  const tap = await quietTap(here, { name: 'tap9' })
+  tap.on('data', (frame) => {
+    const answer = answerFrame(frame)
+    if (answer !== undefined) tap.write(answer)
+  })
+  await tap.link.set({ namespace: there, name: 'moved0' })
+  await tap.link.set({ up: true })
+  await tap.link.addAddress('10.0.2.1/24')
+  t.ok(await pings(there, '10.0.2.7'))
+  await tap.close()
+  t.equal((await ip(there, 'link')).length, 1)
 })
 
 test('a process ends by itself when nothing is read', tun, async (t) => {

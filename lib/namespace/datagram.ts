@@ -96,7 +96,10 @@ export function bindDatagram(namespace: Namespace, options: DatagramOptions): Pr
       if (broadcast) raw.set(SO_BROADCAST, true)
       if (type === 'udp6') raw.set(IPV6_V6ONLY, ipv6Only)
       raw.bind(local)
-      return raw.handOver((fd) => adopt(fd, type, signal))
+      const socket = raw.handOver((fd) => adopt(fd, type, signal))
+      // libuv sets it on every descriptor that it adopts.
+      if (!reuseAddress) raw.set(SO_REUSEADDR, false)
+      return socket
     } catch (error) {
       raw.close()
       throw fromSystemError(error, `cannot use a UDP socket in ${label}`)

@@ -2,7 +2,7 @@
  * Names of namespaces: bind mounts under /run/netns, made as iproute2 makes them (ip-netns(8)), so that both see each other's.
  * What is called here is short work on memory file systems, and is done on the calling thread.
  */
-import { closeSync, constants, lstatSync, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { namedError, systemError } from '../errors.js'
 import { native } from '../native.js'
@@ -99,43 +99,45 @@ function mountError(result: number, message: string): Error {
   return systemError(result, 'mount', message, { hint: hintIfDenied(result, hint) })
 }
 
-/** Takes a name: makes the file on which the namespace will be mounted. EEXIST when someone has it. */
-export async function reserveName(name: string): Promise<void> {
+/** Refuses a name that somebody has, before anything is made for it. */
+export function checkNameIsFree(name: string): void {
+  if (existsSync(pathOfName(name))) throw namedError('EEXIST', 'open', `cannot create namespace ${name}`)
+}
+
+/**
+ * Binds a name to a namespace. EEXIST when somebody has it. The file and the mount are made in one go, so that a process that
+ * ends meanwhile does not leave a name that names nothing.
+ */
+export async function bindName(name: string, descriptor: number): Promise<void> {
   await prepareDirectory()
+  const path = pathOfName(name)
   const { O_RDONLY, O_CREAT, O_EXCL } = constants
   try {
-    closeSync(openSync(pathOfName(name), O_RDONLY | O_CREAT | O_EXCL, 0))
+    closeSync(openSync(path, O_RDONLY | O_CREAT | O_EXCL, 0))
   } catch (error) {
     throw fromSystemError(error, `cannot create namespace ${name}`, hint)
   }
-}
-
-/** Gives back a name on which nothing is mounted. */
-export function releaseName(name: string): void {
+  const result = native.mount(`/proc/self/fd/${descriptor}`, path, MS_BIND)
+  if (result === 0) return
   try {
-    unlinkSync(pathOfName(name))
+    unlinkSync(path)
   } catch {
     // Whoever removed it did what was to be done.
   }
-}
-
-/** Binds a reserved name to a namespace. */
-export function bindName(name: string, descriptor: number): void {
-  const result = native.mount(`/proc/self/fd/${descriptor}`, pathOfName(name), MS_BIND)
-  if (result < 0) throw mountError(result, `cannot bind namespace ${name} to ${pathOfName(name)}`)
+  throw mountError(result, `cannot bind namespace ${name} to ${path}`)
 }
 
 /**
  * Removes a name, provided that it still names this namespace: false when it is gone, or names another one by now.
  * The namespace itself lives on while something else holds it.
  */
-export function removeName(name: string, identity: NamespaceIdentity): boolean {
+export async function removeName(name: string, identity: NamespaceIdentity): Promise<boolean> {
   const path = pathOfName(name)
   try {
     if (!sameNamespace(identityOf(statSync(path)), identity)) return false
     // A link to a name that is kept elsewhere (as Docker's are): what it points at is not ours to unmount.
     if (!lstatSync(path).isSymbolicLink()) {
-      const result = native.unmount(path, MNT_DETACH)
+      const result = await native.unmount(path, MNT_DETACH)
       if (result < 0 && result !== -EINVAL) {
         throw systemError(result, 'umount2', `cannot remove namespace ${name}`, { hint: hintIfDenied(result, hint) })
       }

@@ -40,7 +40,7 @@ export function namespaceOf(handle: NamespaceHandle): Namespace {
  */
 export class Namespace implements NamespaceIdentity {
   #closing: Promise<void> | undefined
-  #deleted = false
+  #deleting: Promise<void> | undefined
   #sysctl: Sysctl | undefined
 
   /** Starts a program inside, as `child_process.spawn` does, with its arguments, its result and its errors. */
@@ -147,7 +147,13 @@ export class Namespace implements NamespaceIdentity {
     return connect(this, options)
   }
 
-  /** Binds a UDP socket inside. It is bound when the promise resolves: 'listening' has been emitted by then. */
+  /**
+   * Binds a UDP socket inside. It is bound when the promise resolves: 'listening' has been emitted by then. Closing the
+   * namespace handle does not close it. On a 'udp6' socket, Node's `setTTL`, `setMulticastTTL` and `setMulticastLoopback` set
+   * what they mean for IPv4 only, because libuv did not make the socket.
+   *
+   * Rejects with a NetkitError (EADDRINUSE, EADDRNOTAVAIL, ENODEV when there is no such `device`, EACCES, EPERM …).
+   */
   async bindDatagram(options: DatagramOptions): Promise<dgram.Socket> {
     return bindDatagram(this, options)
   }
@@ -177,17 +183,24 @@ export class Namespace implements NamespaceIdentity {
    */
   async delete(): Promise<void> {
     const handle = handleOf(this)
-    if (this.#deleted) return this.#closing
-    handle.check()
-    if (handle.origin === 'own' || (handle.origin === 'opened' && handle.name === undefined)) {
-      throw namedError(
-        'EINVAL',
-        'umount2',
-        `cannot delete ${handle.label}, which has no name; it lives while something holds it`,
-      )
+    if (this.#deleting === undefined) {
+      handle.check()
+      if (handle.origin === 'own' || (handle.origin === 'opened' && handle.name === undefined)) {
+        const why = 'which has no name; it lives while something holds it'
+        throw namedError('EINVAL', 'umount2', `cannot delete ${handle.label}, ${why}`)
+      }
+      this.#deleting = this.#delete(handle)
     }
-    if (handle.name !== undefined) removeName(handle.name, handle)
-    this.#deleted = true
+    return this.#deleting
+  }
+
+  async #delete(handle: NamespaceHandle): Promise<void> {
+    try {
+      if (handle.name !== undefined) await removeName(handle.name, handle)
+    } catch (error) {
+      this.#deleting = undefined
+      throw error
+    }
     return this.close()
   }
 

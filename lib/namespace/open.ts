@@ -17,15 +17,7 @@ import { NamespaceHandle } from './handle.js'
 import { identityOf, type NamespaceIdentity, ownIdentity } from './identity.js'
 import { handleOf, isNamespace } from './internal.js'
 import { bringUpLoopback } from './loopback.js'
-import {
-  bindName,
-  checkNamespaceName,
-  namesDirectory,
-  noSuchName,
-  pathOfName,
-  releaseName,
-  reserveName,
-} from './named.js'
+import { bindName, checkNameIsFree, checkNamespaceName, namesDirectory, noSuchName, pathOfName } from './named.js'
 import { type Namespace, namespaceOf } from './namespace.js'
 import { missingOwnCapability } from './privileges.js'
 import { processesByNamespace } from './processes.js'
@@ -99,15 +91,13 @@ async function createHandle(name?: string): Promise<NamespaceHandle> {
 }
 
 async function createNamedHandle(name: string): Promise<NamespaceHandle> {
-  await reserveName(name)
-  let handle: NamespaceHandle | undefined
+  checkNameIsFree(name)
+  const handle = await createHandle(name)
   try {
-    handle = await createHandle(name)
-    bindName(name, handle.fd)
+    await bindName(name, handle.fd)
     return handle
   } catch (error) {
-    releaseName(name)
-    await handle?.close()
+    await handle.close()
     throw error
   }
 }

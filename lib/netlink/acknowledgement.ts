@@ -28,7 +28,9 @@ export interface Acknowledgement {
 export function decodeAcknowledgement(message: Message): Acknowledgement {
   const { source, start, end } = message
   // NLMSG_DONE without a payload is allowed.
-  const errno = end - start < 4 ? 0 : -source.view.getInt32(start, LITTLE_ENDIAN)
+  const code = end - start < 4 ? 0 : source.view.getInt32(start, LITTLE_ENDIAN)
+  // Errors are negated errnos; a dump may end with a positive number, which is a result of its own.
+  const errno = code < 0 ? -code : 0
   if ((message.flags & NLM_F_ACK_TLVS) === 0 || end - start < 4) return { errno, extended: {} }
   let first = start + 4
   if (message.type !== NLMSG_DONE) {
@@ -68,7 +70,7 @@ export function wordsOf({ what }: Pick<Description, 'what'>): string {
 export function refusal(acknowledgement: Acknowledgement, request: Uint8Array, description: Description): NetkitError {
   const { errno, extended } = acknowledgement
   const { definition } = description
-  const path = extended.offset === undefined ? [] : definition.attributeAt(sourceOf(request), extended.offset)
+  const path = extended.offset === undefined ? [] : definition.attributeAt(sourceOf(request), extended.offset).path
   let said = extended.message
   if (extended.missingType !== undefined) {
     const missing = missingName(definition, request, extended.missingType, extended.missingNest)
@@ -88,7 +90,8 @@ export function refusal(acknowledgement: Acknowledgement, request: Uint8Array, d
 
 /** The name of an attribute that the kernel misses: within the nest at `nest` (an offset), or at the top. */
 function missingName(definition: AnyDefinition, request: Uint8Array, type: number, nest: number | undefined): string {
-  const path = nest === undefined ? [] : definition.attributeAt(sourceOf(request), nest)
-  if (path.length > 0) return `attribute ${type} of ${path[path.length - 1]}`
-  return definition.table.attribute(type)?.name ?? `attribute ${type}`
+  if (nest === undefined) return definition.table.attribute(type)?.name ?? `attribute ${type}`
+  const { path, contents } = definition.attributeAt(sourceOf(request), nest)
+  const name = contents?.attribute(type)?.name ?? `attribute ${type}`
+  return [...path.slice(-1), name].join('.')
 }

@@ -128,7 +128,8 @@ export const flag: AttributeType<true> = {
   encode: () => {},
 }
 
-const decoder = new TextDecoder()
+// A name may begin with what a document's byte order mark is.
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
 const encoder = new TextEncoder()
 
 /** A string with a NUL at its end (NLA_NUL_STRING); one without is read too. */

@@ -3,6 +3,7 @@
  * only the last of a chunk asks for an acknowledgement (the kernel answers in order, and errors come without asking), and each
  * promise is settled by its own sequence number.
  */
+import { errnoNumber } from '../errno.js'
 import { AbortError, NetkitError, systemError } from '../errors.js'
 import { type ExchangeResult, native, type Poller } from '../native.js'
 import { type Acknowledgement, type Description, decodeAcknowledgement, refusal, wordsOf } from './acknowledgement.js'
@@ -36,34 +37,41 @@ interface Pending {
   reject(error: unknown): void
 }
 
-/** Bytes a chunk may have; the kernel copies it into one buffer. */
+/** Bytes and requests that a chunk may have; the kernel copies it into one buffer. */
 const CHUNK_BYTES = 32 * 1024
-/** What one answer may take of the receive buffer (an interface with all its attributes, plus the kernel's overhead). */
-const ANSWER_BYTES = 5 * 1024
+const CHUNK_REQUESTS = 256
+/** What an answer takes of the receive buffer, with the kernel's overhead: an interface with all its attributes, a refusal. */
+const ANSWER_BYTES = 10 * 1024
+const REFUSAL_BYTES = 2 * 1024
 /** Chunks under way: while the kernel works on one, the next is put together and the one before is read. */
 const CHUNKS_UNDER_WAY = 2
+/** Errors of receiving after which the next datagram can be received: some were dropped, or one did not fit. */
+const LOSSES: readonly number[] = [-errnoNumber('ENOBUFS'), -errnoNumber('EMSGSIZE')]
 
 export class NetlinkConnection {
   readonly #fd: number
-  readonly #chunkMessages: number
+  readonly #receiveBuffer: number
   readonly #waiting: Pending[] = []
   /** Sent and not settled, in the order of sending. */
   readonly #sent = new Map<number, Pending>()
   #underWay = 0
   #dumping = false
+  /** Answers wait in the socket: nothing is sent before they are read, or there would be no room for more. */
+  #backlog = false
   #scheduled = false
-  #sequence = 1
+  #sequence: number
   #poller: Poller | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(fd: number) {
+  private constructor(fd: number, sequence: number) {
     this.#fd = fd
-    this.#chunkMessages = Math.max(16, Math.min(256, Math.floor(receiveBufferOf(fd) / ANSWER_BYTES)))
+    this.#sequence = sequence
+    this.#receiveBuffer = receiveBufferOf(fd)
   }
 
-  /** Opens a connection in a namespace, by descriptor (-1: the environment's own). */
-  static async open(namespace: number, protocol: number): Promise<NetlinkConnection> {
-    return new NetlinkConnection(await openNetlinkSocket(namespace, protocol))
+  /** Opens a connection in a namespace, by descriptor (-1: the environment's own). Requests are numbered from `sequence` + 1. */
+  static async open(namespace: number, protocol: number, sequence = 0): Promise<NetlinkConnection> {
+    return new NetlinkConnection(await openNetlinkSocket(namespace, protocol), sequence)
   }
 
   get closed(): boolean {
@@ -117,20 +125,26 @@ export class NetlinkConnection {
       this.#closing === undefined &&
       this.#waiting.length > 0 &&
       this.#underWay < CHUNKS_UNDER_WAY &&
-      !this.#dumping
+      !this.#dumping &&
+      !this.#backlog
     ) {
       const chunk = this.#takeChunk()
       void this.#exchange(this.#write(chunk), chunk)
     }
   }
 
-  /** The next requests that fit together. A dump ends its chunk, as the kernel runs one dump a socket at a time. */
+  /**
+   * The next requests that fit together, and whose answers fit in half of the receive buffer, as two chunks are under way. (It
+   * holds twice what was asked for: socket(7).) A dump ends its chunk, as the kernel runs one dump a socket at a time.
+   */
   #takeChunk(): Pending[] {
     let size = 0
+    let answers = 0
     let count = 0
     for (const { request, dump } of this.#waiting) {
       size += align4(request.bytes.length)
-      if (count > 0 && (size > CHUNK_BYTES || count === this.#chunkMessages)) break
+      answers += request.onReply === undefined ? REFUSAL_BYTES : ANSWER_BYTES
+      if (count > 0 && (size > CHUNK_BYTES || answers > this.#receiveBuffer || count === CHUNK_REQUESTS)) break
       count++
       if (dump) {
         this.#dumping = true
@@ -181,11 +195,14 @@ export class NetlinkConnection {
       returnSlab(slab)
     }
     if (result.error < 0) this.#lost(result.error)
+    // After a loss the kernel drops every answer, and does not say so again, until the socket's queue is empty.
+    this.#backlog = result.more || LOSSES.includes(result.error)
     this.#send()
-    if (this.#sent.size === 0 || this.#underWay > 0) return
+    if (this.#underWay > 0) return
     // rtnetlink has answered by now, but for what did not fit; other protocols may answer later.
-    if (result.more) void this.#exchange(new Uint8Array(0), [])
-    else this.#wait()
+    if (this.#backlog) void this.#exchange(new Uint8Array(0), [])
+    else if (this.#sent.size > 0) this.#wait()
+    else this.#poller?.stop()
   }
 
   /** Asks to be called when the socket is readable. */
@@ -243,9 +260,8 @@ export class NetlinkConnection {
   #settle(pending: Pending, acknowledgement: Acknowledgement): void {
     this.#sent.delete(pending.sequence)
     if (pending.dump) this.#dumping = false
-    if (acknowledgement.errno !== 0) {
-      pending.reject(refusal(acknowledgement, pending.request.bytes, pending.request))
-    } else if (pending.failure !== undefined) pending.reject(pending.failure)
+    if (acknowledgement.errno !== 0) pending.reject(refusalOf(pending.request, acknowledgement))
+    else if (pending.failure !== undefined) pending.reject(pending.failure)
     else pending.resolve({ interrupted: pending.interrupted })
   }
 
@@ -269,6 +285,15 @@ export class NetlinkConnection {
   /** Answers were dropped (ENOBUFS), or receiving failed: what waits for one cannot know how it went. */
   #lost(error: number): void {
     this.#fail([...this.#sent.values()], systemError(error, 'recvmsg', "the kernel's answers were lost"))
+  }
+}
+
+/** The refusal; the words for it are the caller's functions, and what they throw must not keep others from being settled. */
+function refusalOf(request: Request, acknowledgement: Acknowledgement): unknown {
+  try {
+    return refusal(acknowledgement, request.bytes, request)
+  } catch (error) {
+    return error
   }
 }
 

@@ -3,7 +3,7 @@ import type { Context } from './attribute.js'
 import { Malformed } from './attribute.js'
 import { align4, LITTLE_ENDIAN, type Source, Writer } from './bytes.js'
 import type { Struct, StructOf } from './struct.js'
-import { type AnyTable, type AttributesOf, forEachAttribute } from './table.js'
+import { type AnyTable, type AttributesOf, forEachAttribute, NLA_TYPE_MASK } from './table.js'
 
 /** Numbers of linux/netlink.h. */
 export const netlinkConstants = {
@@ -111,45 +111,55 @@ export class MessageDefinition<S extends Struct, T extends AnyTable> {
     return scratch.take()
   }
 
-  /**
-   * The names of the attribute at a byte offset of a request, outermost first: what an extended acknowledgement's
-   * NLMSGERR_ATTR_OFFS points at. Empty when it points at no attribute.
-   */
-  attributeAt(request: Source, offset: number): string[] {
+  /** The attribute at a byte offset of a request: what an extended acknowledgement's NLMSGERR_ATTR_OFFS points at. */
+  attributeAt(request: Source, offset: number): Place {
     const header = this.header.decode(request, HEADER_SIZE, request.bytes.length - HEADER_SIZE)
     const first = HEADER_SIZE + align4(this.header.size)
     try {
-      return pathTo(this.table, request, first, request.bytes.length, offset, header as Context['header'])
+      return placeOf(this.table, request, first, request.bytes.length, offset, header as Context['header'])
     } catch (error) {
       // Only a request that a caller put together from raw bytes can be malformed.
-      if (error instanceof Malformed) return []
+      if (error instanceof Malformed) return { path: [], contents: undefined }
       throw error
     }
   }
 }
 
+/** Where in a request an offset is. */
+export interface Place {
+  /** The attribute's kernel name after those of what it is in, outermost first; empty when the offset is in no attribute. */
+  path: string[]
+  /** The table of the attributes in it, when it has any. */
+  contents: AnyTable | undefined
+}
+
 // biome-ignore lint/suspicious/noExplicitAny: any definition
 export type AnyDefinition = MessageDefinition<any, any>
 
-function pathTo(
+function placeOf(
   table: AnyTable,
   source: Source,
   start: number,
   end: number,
   target: number,
   header: Context['header'],
-): string[] {
-  const path: string[] = []
+): Place {
+  let place: Place = { path: [], contents: undefined }
   forEachAttribute(source, start, end, (type, offset, length) => {
     if (target < offset - 4 || target >= offset + length) return
     const attribute = table.attribute(type)
-    path.push(attribute?.name ?? `attribute ${type}`)
-    if (attribute?.type.nested === undefined || target < offset) return
+    const name = attribute?.name ?? `attribute ${type & NLA_TYPE_MASK}`
+    place.path.push(name)
+    if (attribute?.type.nested === undefined) return
     // What stands before this attribute may decide which table its contents have.
     const siblings = table.decode(source, start, offset - 4, header)
     const inner = attribute.type.nested({ header, siblings })
-    if (inner !== undefined)
-      path.push(...pathTo(inner.table, source, offset + inner.skip, offset + length, target, header))
+    if (inner === undefined) return
+    place.contents = inner.table
+    // The attribute's own header is the attribute.
+    if (target < offset) return
+    const { path, contents } = placeOf(inner.table, source, offset + inner.skip, offset + length, target, header)
+    if (path.length > 0) place = { path: [name, ...path], contents }
   })
-  return path
+  return place
 }

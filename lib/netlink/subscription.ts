@@ -78,7 +78,7 @@ export class NetlinkSubscription {
       })
     } catch (error) {
       if (!(error instanceof Malformed)) throw error
-      this.#handlers.onOverrun()
+      if (this.#closing === undefined) this.#handlers.onOverrun()
     }
   }
 }

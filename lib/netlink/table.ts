@@ -8,7 +8,7 @@ import { align4, LITTLE_ENDIAN, type Source, type Writer } from './bytes.js'
 
 /** NLA_F_NESTED and NLA_F_NET_BYTEORDER, the two flags in an attribute's type, and the bits that are left (linux/netlink.h). */
 const NLA_F_NESTED = 0x8000
-const NLA_TYPE_MASK = 0x3fff
+export const NLA_TYPE_MASK = 0x3fff
 
 // biome-ignore lint/suspicious/noExplicitAny: a table's attributes have any type; AttributesOf gives each its own back
 type Entry = readonly [number: number, name: string, type: AttributeType<any>]

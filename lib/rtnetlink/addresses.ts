@@ -1,12 +1,21 @@
 /** Adding, removing and listing addresses; the collection `namespace.addresses`. */
-import { isDeepStrictEqual } from 'node:util'
 import { hasCode, NetkitError, namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
 import { checkOneOf, checkOptions } from '../validate.js'
-import { AF_INET, AF_INET6, AF_UNSPEC, broadcastOf, checkPrefix, formatIp, type IpPrefix } from '../values/ip.js'
+import {
+  AF_INET,
+  AF_INET6,
+  AF_UNSPEC,
+  broadcastOf,
+  checkPrefix,
+  formatIp,
+  formatPrefix,
+  type IpPrefix,
+  parseIp,
+} from '../values/ip.js'
 import { type Address, addressMessage, readAddress } from './address.js'
 import { type AddressOptions, addressOptionKeys, type CheckedAddress, checkAddressInput } from './address-options.js'
 import { addressFlags, scopes } from './constants.js'
@@ -220,7 +229,7 @@ export class Addresses {
     await this.#add(options, false)
   }
 
-  /** The same; one that is there gets the new lifetimes and flags. */
+  /** The same; one that is there gets the new metric and lifetimes, for IPv6 the flags and the peer too. */
   async replace(options: NewAddress): Promise<void> {
     await this.#add(options, true)
   }
@@ -231,21 +240,23 @@ export class Addresses {
     await addAddress(this.#namespace, index, address, () => nameOf(options.link), replace)
   }
 
-  /** Makes sure that a link has an address, and touches nothing when it has it as asked. */
+  /**
+   * Makes sure that a link has an address, and touches nothing when it has it as asked. Rejects with EEXIST when the link has
+   * it with another label, broadcast address, scope or prefix length, which the kernel can only give to a new address.
+   */
   async ensure(options: NewAddress): Promise<EnsuredAddress> {
     const wanted = checkNewAddress(options)
     const index = await indexOfLink(this.#namespace, options.link, 'options.link')
-    const filter = { address: options.address }
-    const [known] = await listAddresses(this.#namespace, index, filter)
-    if (known !== undefined && isAsAsked(known, wanted.options)) return { address: known, changed: false }
-    await addAddress(this.#namespace, index, wanted, () => nameOf(options.link), true)
-    const [address] = await listAddresses(this.#namespace, index, filter)
+    const search = () => listAddresses(this.#namespace, index, { address: formatIp(wanted.octets) })
+    const present = await search()
+    const changed = await ensureAddress(this.#namespace, index, wanted, () => nameOf(options.link), present)
+    const address = (changed ? await search() : present).find((known) => isMeant(known, wanted))
     if (address === undefined) throw namedError('ENOENT', 'RTM_GETADDR', `${options.address} was removed at once`)
-    return { address, changed: true }
+    return { address, changed }
   }
 
-  /** Takes an address from a link. Rejects with ENOENT when it does not have it. */
-  async remove(options: { link: LinkReference; address: string }): Promise<void> {
+  /** Takes an address from a link; one with a peer is named with it. Rejects with ENOENT when the link does not have it. */
+  async remove(options: Pick<NewAddress, 'link' | 'address' | 'peer'>): Promise<void> {
     const address = checkNewAddress(options)
     const index = await indexOfLink(this.#namespace, options.link, 'options.link')
     await removeAddress(this.#namespace, index, address, nameOf(options.link))
@@ -262,23 +273,77 @@ function checkNewAddress(options: NewAddress): CheckedAddress {
   return checkAddressInput(address, 'options')
 }
 
-/** Compares what was asked for; lifetimes that run are never as asked. */
-export function isAsAsked(known: Address, options: AddressOptions): boolean {
-  const { noDad, noPrefixRoute, peer, broadcast, ...plain } = options
-  if (noDad !== undefined && known.flags.includes('nodad') !== noDad) return false
-  if (noPrefixRoute !== undefined && known.flags.includes('noprefixroute') !== noPrefixRoute) return false
-  if (
-    peer !== undefined &&
-    known.peer !== (peer.includes('/') ? peer : `${peer}/${known.family === 'inet' ? 32 : 128}`)
-  )
-    return false
-  if (broadcast === '+') {
-    const { octets, prefixLength } = checkPrefix(known.address, 'address')
-    if (known.broadcast !== formatIp(broadcastOf(octets, prefixLength))) return false
-  } else if (broadcast !== undefined && known.broadcast !== broadcast) return false
-  return Object.entries(plain).every(
-    ([key, value]) => value === undefined || isDeepStrictEqual(known[key as keyof Address], value),
-  )
+/**
+ * The address of a link that a caller means: the kernel tells IPv4 addresses of a link apart by prefix length and peer too
+ * (find_matching_ifa in net/ipv4/devinet.c), IPv6 addresses not.
+ */
+function isMeant(known: Address, { octets, prefixLength, options: { peer } }: CheckedAddress): boolean {
+  const text = formatIp(octets)
+  if (known.family === 'inet6') return known.address.startsWith(`${text}/`)
+  if (peer === undefined) return known.peer === undefined && known.address === `${text}/${prefixLength}`
+  return known.address === `${text}/32` && known.peer === peerText(peer)
+}
+
+function peerText(peer: string): string {
+  const { octets, prefixLength } = checkPrefix(peer, 'peer', true)
+  return formatPrefix(octets, prefixLength)
+}
+
+/** Gives a link an address unless it is among those `present` as asked. True when something had to be done. */
+export async function ensureAddress(
+  namespace: Namespace,
+  index: number,
+  wanted: CheckedAddress,
+  link: () => string,
+  present: readonly Address[],
+): Promise<boolean> {
+  const known = present.find((address) => isMeant(address, wanted))
+  if (known !== undefined) {
+    const { fixed, changeable } = differences(known, wanted)
+    const [different] = fixed
+    if (different !== undefined) {
+      const message = `cannot add ${wanted.text} to ${link()}: it is there with another ${different}`
+      throw namedError('EEXIST', 'RTM_NEWADDR', message)
+    }
+    if (changeable.length === 0) return false
+  }
+  await addAddress(namespace, index, wanted, link, true)
+  return true
+}
+
+/** Which of the options asked for an address does not have: those that the kernel can change, and those that it cannot. */
+function differences(
+  known: Address,
+  { octets, prefixLength, options }: CheckedAddress,
+): { fixed: string[]; changeable: string[] } {
+  const { label, scope, peer, noDad, noPrefixRoute, metric, validLifetime, preferredLifetime } = options
+  const broadcast = options.broadcast === '+' ? broadcastOf(octets, prefixLength) : octetsOf(options.broadcast)
+  const isSix = known.family === 'inet6'
+  const length = isSix && peer === undefined ? prefixLength : undefined
+  const flag = (wish: boolean | undefined, name: 'nodad' | 'noprefixroute') =>
+    wish !== undefined && wish !== known.flags.includes(name)
+  const differs = {
+    label: label !== undefined && label !== known.label,
+    'broadcast address': broadcast !== undefined && formatIp(broadcast) !== known.broadcast,
+    // The kernel decides about IPv6's.
+    scope: scope !== undefined && !isSix && scope !== known.scope,
+    'prefix length': length !== undefined && !known.address.endsWith(`/${length}`),
+    peer: peer !== undefined && peerText(peer) !== known.peer,
+    noDad: isSix && flag(noDad, 'nodad'),
+    noPrefixRoute: flag(noPrefixRoute, 'noprefixroute'),
+    metric: metric !== undefined && metric !== (known.metric ?? 0),
+    // Those that run are never as asked.
+    validLifetime: validLifetime !== undefined && validLifetime !== known.validLifetime,
+    preferredLifetime: preferredLifetime !== undefined && preferredLifetime !== known.preferredLifetime,
+  }
+  const different = (Object.keys(differs) as (keyof typeof differs)[]).filter((key) => differs[key])
+  const canChange = (key: string) => ['metric', 'validLifetime', 'preferredLifetime'].includes(key) || isSix
+  const fixed = different.filter((key) => key === 'prefix length' || !canChange(key))
+  return { fixed, changeable: different.filter((key) => !fixed.includes(key)) }
+}
+
+function octetsOf(address: string | undefined): Uint8Array | undefined {
+  return address === undefined ? undefined : parseIp(address)
 }
 
 declare module '../namespace/namespace.js' {

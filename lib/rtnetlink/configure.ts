@@ -6,7 +6,7 @@ import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
 import { fetchLink, indexOfMaster } from './link-lookup.js'
 import { checkNewLink, flagBits, type LinkSettings, settingAttributes, settingKeys } from './link-options.js'
-import { change, requestThenRead } from './talk.js'
+import { allOrFirstError, change, requestThenRead } from './talk.js'
 
 export interface LinkSetUp extends LinkSettings {
   addresses?: readonly AddressInput[]
@@ -25,15 +25,20 @@ export async function configureLink(namespace: Namespace, name: string, options:
   const { addresses, ...settings } = options
   const master = await indexOfMaster(namespace, settings.master, 'options.master')
   const asked = Object.values(settings).some((value) => value !== undefined)
+  const set = (step: LinkSettings) =>
+    change(namespace, {
+      definition: linkMessage,
+      request: 'RTM_NEWLINK',
+      header: flagBits(step),
+      attributes: { name, ...settingAttributes(step, step.master === undefined ? undefined : master) },
+      what: `cannot set up ${name}`,
+    })
+  // The kernel brings a link up before it sets how its addresses are made: by then one is there.
+  const upLater = settings.up === true && settings.addressGeneration !== undefined
+  const steps = upLater ? [{ ...settings, up: undefined }, { up: true }] : [settings]
   const payload = asked
     ? await requestThenRead(
-        change(namespace, {
-          definition: linkMessage,
-          request: 'RTM_NEWLINK',
-          header: flagBits(settings),
-          attributes: { name, ...settingAttributes(settings, master) },
-          what: `cannot set up ${name}`,
-        }),
+        allOrFirstError(steps.map(set)).then(() => {}),
         fetchAfter(namespace, name),
       )
     : await fetchLink(namespace, name, `cannot read ${name}`)

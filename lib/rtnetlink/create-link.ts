@@ -15,6 +15,7 @@ import { fetchLink, indexOfLink, indexOfMaster } from './link-lookup.js'
 import {
   checkNewLink,
   flagBits,
+  inSteps,
   kindOptions,
   type LinkReference,
   type NewLink,
@@ -45,13 +46,23 @@ export function createLink<K extends keyof LinkKinds>(options: NewLinkOfKind<K>)
 export function createLink(options: NewRawLink): Promise<Link>
 export async function createLink(options: NewRawLink): Promise<Link> {
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
+  const { kind, common, own } = checkNewRawLink(options)
+  return makeLink(common, kind, own, 'options')
+}
+
+/** Checks options of `createLink`, and splits them into those of every link and those of the kind. */
+export function checkNewRawLink(options: NewRawLink): {
+  kind: string
+  common: NewLink
+  own: Record<string, unknown> | undefined
+} {
   const { kind, ...rest } = options
   checkString(kind, 'options.kind')
   if (kind === '') throw valueError('options.kind', kind, 'is empty')
   if (kind === 'veth') throw valueError('options.kind', kind, 'has two ends: use createVeth')
   const { common, own } = kindOptions(kind, rest, newLinkKeys, 'options')
   checkNewLink(common, 'options')
-  return makeLink(common, kind, own, 'options')
+  return { kind, common, own }
 }
 
 /** Options of `createBridge`. */
@@ -68,28 +79,42 @@ export async function createBridge(options: NewBridge = {}): Promise<Link<'bridg
   const { common, own } = kindOptions('bridge', rest, newLinkKeys, 'options')
   checkNewLink(common, 'options')
   const namespace = common.namespace instanceof Object ? (common.namespace as Namespace) : currentNamespace()
-  const indexes = await Promise.all(ports.map((port, i) => indexOfLink(namespace, port, `options.ports[${i}]`)))
+  const links = await Promise.all(ports.map((port, i) => portLink(namespace, port, `options.ports[${i}]`)))
   const bridge = await makeLink(common, 'bridge', own, 'options')
   return undoOnFailure(
     async () => {
       await allOrFirstError(
-        indexes.map((index, i) => {
-          const port = ports[i]
-          const name = typeof port === 'object' ? port.name : String(port)
-          return change(namespace, {
-            definition: linkMessage,
-            request: 'RTM_NEWLINK',
-            header: { index },
-            attributes: { master: bridge.index },
-            what: `cannot make ${name} a port of ${bridge.name}`,
-          })
-        }),
+        links.map((port) => enslave(port, bridge.index, `cannot make ${port.name} a port of ${bridge.name}`)),
       )
       // Ports give the bridge its MAC address and its carrier.
-      return (indexes.length > 0 ? await bridge.refresh() : bridge) as Link<'bridge'>
+      return (links.length > 0 ? await bridge.refresh() : bridge) as Link<'bridge'>
     },
-    () => bridge.delete(),
+    async () => {
+      await bridge.delete()
+      await allOrFirstError(
+        links.flatMap((port) =>
+          port.master === undefined ? [] : enslave(port, port.master, `cannot give ${port.name} its master back`),
+        ),
+      )
+    },
   )
+}
+
+/** A link as it is before it becomes a port. */
+async function portLink(namespace: Namespace, port: LinkReference, name: string): Promise<Link> {
+  const index = await indexOfLink(namespace, port, name)
+  return new Link(namespace, await fetchLink(namespace, index, `${name}: no link ${index}`), false)
+}
+
+function enslave(port: Link, master: number, what: string): Promise<void> {
+  const header = { index: port.index }
+  return change(port.namespace, {
+    definition: linkMessage,
+    request: 'RTM_NEWLINK',
+    header,
+    attributes: { master },
+    what,
+  })
 }
 
 /** Makes a link, gives it its addresses, and reads it back. The options are checked. */
@@ -102,14 +127,15 @@ async function makeLink(
   const namespace = options.namespace ?? currentNamespace()
   const master = await indexOfMaster(namespace, options.master, `${path}.master`)
   const { index, name } = place(options)
+  const { first, later } = inSteps(options)
   const payload = await requestThenRead(
-    change(namespace, newLinkRequest(options, kind, { index, name: options.name, master, data })),
+    change(namespace, newLinkRequest(first, kind, { index, name: options.name, master, data })),
     fetchAfter(namespace, name ?? index),
   )
   const link = new Link(namespace, payload, true)
   return undoOnFailure(
     async () => {
-      await addAddresses(link, options.addresses)
+      await allOrFirstError<unknown>([...later.map((step) => link.set(step)), addAddresses(link, options.addresses)])
       return link
     },
     () => link.delete(),
@@ -119,9 +145,12 @@ async function makeLink(
 /** How a new link is found again: by its name, or by an index that we choose when the kernel picks the name. */
 export function place(options: NewLink): { index: number; name: string | undefined } {
   const fixed = options.name !== undefined && !options.name.includes('%')
-  // Far above those that the kernel gives out; of 2^31, two alike are not to be expected.
-  const index = options.index ?? (fixed ? 0 : randomInt(0x100_0000, 0x7fff_ffff))
-  return { index, name: fixed ? options.name : undefined }
+  return { index: options.index ?? (fixed ? 0 : chosenIndex()), name: fixed ? options.name : undefined }
+}
+
+/** Far above those that the kernel gives out; of 2^31, two alike are not to be expected. */
+export function chosenIndex(): number {
+  return randomInt(0x100_0000, 0x7fff_ffff)
 }
 
 /** The RTM_NEWLINK that makes a link. */

@@ -2,11 +2,11 @@
 import { undoOnFailure } from '../errors.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
-import { addAddresses, fetchAfter, newLinkRequest, place } from './create-link.js'
+import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place } from './create-link.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
 import { fetchLink, indexOfMaster } from './link-lookup.js'
-import { checkNewLink, flagBits, type LinkSettings, type NewLink, settingAttributes } from './link-options.js'
+import { checkNewLink, flagBits, inSteps, type LinkSettings, type NewLink, settingAttributes } from './link-options.js'
 import { allOrFirstError, change, requestThenRead } from './talk.js'
 
 /**
@@ -28,8 +28,10 @@ export async function createVeth(
   ])
   const near = place(left)
   const far = place(right)
+  const nearSteps = inSteps(left)
+  const farSteps = inSteps(right)
   // A veth whose other end is not there yet cannot be up, and a peer's master is passed over: both are set afterwards.
-  const { up: rightUp, master: _, ...early } = right
+  const { up: rightUp, master: _, ...early } = farSteps.first
   const peer = {
     header: { index: far.index, ...flagBits(early) },
     attributes: {
@@ -40,8 +42,9 @@ export async function createVeth(
       rxQueues: right.rxQueues,
     },
   }
-  const request = newLinkRequest(left, 'veth', {
-    index: near.index,
+  const request = newLinkRequest(nearSteps.first, 'veth', {
+    // The kernel looks at the peer's index only if this end has one too (veth_newlink in drivers/net/veth.c).
+    index: near.index === 0 && far.index !== 0 ? chosenIndex() : near.index,
     name: left.name,
     master: leftMaster,
     data: { peer },
@@ -52,7 +55,12 @@ export async function createVeth(
   return undoOnFailure(
     async () => {
       const second = await finishPeer(there, first, far.name ?? far.index, { up: rightUp }, rightMaster)
-      await allOrFirstError([addAddresses(first, left.addresses), addAddresses(second, right.addresses)])
+      await allOrFirstError<unknown>([
+        ...nearSteps.later.map((step) => first.set(step)),
+        ...farSteps.later.map((step) => second.set(step)),
+        addAddresses(first, left.addresses),
+        addAddresses(second, right.addresses),
+      ])
       // The first was read when the second was not up yet, and so had no carrier.
       if (left.up === true && right.up === true) await first.refresh()
       return [first, second]

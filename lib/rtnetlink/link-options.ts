@@ -2,15 +2,23 @@
 import { isDeepStrictEqual } from 'node:util'
 import { isNamespace } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
-import { Writer } from '../netlink/bytes.js'
-import type { AnyTable, AttributesOf } from '../netlink/table.js'
-import { checkBoolean, checkInteger, checkOptions, checkString, typeError, valueError } from '../validate.js'
+import { sourceOf, Writer } from '../netlink/bytes.js'
+import { type AnyTable, type AttributesOf, unknownTable } from '../netlink/table.js'
+import {
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOptions,
+  checkString,
+  typeError,
+  valueError,
+} from '../validate.js'
 import { checkInterfaceMac } from '../values/mac.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { linkFlags } from './constants.js'
-import { kindOf } from './kinds/registry.js'
+import { dataTableOf, kindOf } from './kinds/registry.js'
 import type { Link } from './link.js'
-import type { LinkAttributes } from './link-attributes.js'
+import { addressGenerationModes, type LinkAttributes } from './link-attributes.js'
 import { checkAnyLinkName, checkLinkIndex, checkLinkName } from './names.js'
 
 /** Which link is meant: a Link, its name, or its index. */
@@ -118,6 +126,13 @@ export function checkSettings(options: LinkSettings, path: string): void {
     if (Buffer.byteLength(options.alias) > 255)
       throw valueError(`${path}.alias`, options.alias, 'has more than 255 bytes')
   }
+  if (options.addressGeneration !== undefined) {
+    checkOneOf(
+      options.addressGeneration,
+      `${path}.addressGeneration`,
+      Object.keys(addressGenerationModes) as (keyof typeof addressGenerationModes)[],
+    )
+  }
   if (options.master !== undefined && options.master !== null) checkLinkReference(options.master, `${path}.master`)
 }
 
@@ -151,6 +166,21 @@ export function flagBits(options: LinkSettings): { flags: number; change: number
     if (value) flags |= bit
   }
   return { flags, change }
+}
+
+type LaterSettings = Pick<LinkSettings, 'alias' | 'addressGeneration' | 'up'>
+
+/**
+ * Options of a new link, and what can only be set on it afterwards, one step after another: the kernel passes over the alias of
+ * a link that it creates, and refuses its making of IPv6 addresses, which must stand before the link comes up and makes one.
+ */
+export function inSteps<T extends LinkSettings>(options: T): { first: T; later: LaterSettings[] } {
+  const { alias, addressGeneration, up } = options
+  const later: LaterSettings[] = []
+  if (alias !== undefined || addressGeneration !== undefined) later.push({ alias, addressGeneration })
+  const upLater = up === true && addressGeneration !== undefined
+  if (upLater) later.push({ up })
+  return { first: { ...options, alias: undefined, addressGeneration: undefined, up: upLater ? undefined : up }, later }
 }
 
 /** The attributes for options that every link has. `master` is the master's index, 0 for none. */
@@ -223,9 +253,26 @@ export function isAsAsked(link: Link, key: string, value: unknown, master: numbe
       return (link.alias ?? '') === value
     case 'addressGeneration':
       return link.addressGeneration === value
-    default: {
-      const common = link.attributes as Record<string, unknown>
-      return isDeepStrictEqual(key in common ? common[key] : link.options[key], value)
-    }
+    default:
+      return (numberOptions as readonly string[]).includes(key)
+        ? (link.attributes as Record<string, unknown>)[key] === value
+        : isOptionAsAsked(link, key, value)
   }
+}
+
+/** Compares an option of the kind as the kernel would say it: there may be several ways to write it. */
+function isOptionAsAsked(link: Link, key: string, value: unknown): boolean {
+  const table = dataTableOf(link.kind) ?? unknownTable
+  const writer = new Writer(64)
+  table.encode(writer, { [key]: value } as AttributesOf<AnyTable>)
+  const bytes = writer.take()
+  const wanted = table.decode(sourceOf(bytes), 0, bytes.length)
+  return Object.entries(wanted).every(([name, wish]) => agrees(link.options[name], wish))
+}
+
+/** Equal; of an object, what is asked for. */
+function agrees(known: unknown, wish: unknown): boolean {
+  if (typeof wish !== 'object' || wish === null || wish instanceof Uint8Array) return isDeepStrictEqual(known, wish)
+  if (typeof known !== 'object' || known === null) return false
+  return Object.entries(wish).every(([key, value]) => agrees((known as Record<string, unknown>)[key], value))
 }

@@ -1,15 +1,15 @@
 /** A link: a snapshot of what the kernel says of it, and what can be done with it. */
 import { inspect } from 'node:util'
 import { AbortError, hasCode, namedError, throwIfAborted } from '../errors.js'
-import { descriptorOf, labelOf } from '../namespace/internal.js'
+import { descriptorOf, labelOf, onClose } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { copyOf, LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
 import { NetlinkSubscription } from '../netlink/subscription.js'
 import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError } from '../validate.js'
-import { checkPrefix } from '../values/ip.js'
+import { AF_UNSPEC, checkPrefix } from '../values/ip.js'
 import type { Address } from './address.js'
-import { type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
+import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { flagNames, linkFlags, operationalStates, rtnetlinkConstants } from './constants.js'
 import type { LinkKinds } from './kinds/registry.js'
@@ -174,7 +174,8 @@ export class Link<K extends string = string> {
   }
 
   /**
-   * Changes what is given, in one request, and takes a new snapshot.
+   * Changes what is given, in one request (two for `up: true` with `addressGeneration`), and takes a new snapshot, also when
+   * that fails: the kernel does not undo what it has done before the failure.
    * @throws ERR_INVALID_ARG_… for wrong options; NetkitError ENODEV when the link is gone, EBUSY when it cannot be changed while
    * up, EPERM without CAP_NET_ADMIN
    */
@@ -184,6 +185,11 @@ export class Link<K extends string = string> {
     checkSettings(settings, 'changes')
     if (settings.name !== undefined) checkLinkName(settings.name, 'changes.name')
     checkNamespace(settings.namespace, 'changes.namespace')
+    if (settings.up === true && settings.addressGeneration !== undefined) {
+      // The kernel brings the link up first, and that is when addresses are made.
+      await this.set({ ...changes, up: undefined })
+      return this.set({ up: true } as typeof changes)
+    }
     const target = settings.namespace ?? this.#namespace
     const moves = settings.namespace !== undefined && target.inode !== this.#namespace.inode
     const name = settings.name ?? this.name
@@ -205,10 +211,33 @@ export class Link<K extends string = string> {
       await requestThenRead(asked, this.#fetch())
       return this
     }
-    await asked
+    try {
+      await asked
+    } catch (error) {
+      await this.#follow(target, [this.name, name], settings.mac)
+      throw error
+    }
     this.#namespace = target
     this.#take(await fetchLink(target, name, `cannot find ${name}, which was moved to ${labelOf(target)}`))
     return this
+  }
+
+  /** After a move that failed: the link may have moved before the failure, with its old name or the new one. */
+  async #follow(target: Namespace, names: readonly string[], mac: string | undefined): Promise<void> {
+    const macs = [this.mac, mac?.toLowerCase().replaceAll('-', ':')]
+    try {
+      await this.#fetch()
+    } catch {
+      for (const name of names) {
+        const payload = await fetchLink(target, name, '').catch(() => undefined)
+        if (payload === undefined) continue
+        const found = new Link(target, payload, false)
+        if (found.kind !== this.kind || !macs.includes(found.mac)) continue
+        this.#namespace = target
+        this.#take(payload)
+        return
+      }
+    }
   }
 
   /** Takes a new snapshot. Rejects with ENODEV when the link is gone. */
@@ -250,8 +279,8 @@ export class Link<K extends string = string> {
     await addAddress(this.#namespace, this.index, { ...prefix, text: address, options }, () => this.name)
   }
 
-  /** Takes an address away. Rejects with ENOENT when the link does not have it. */
-  async removeAddress(address: string): Promise<void> {
+  /** Takes an address away; one with a peer is named with it. Rejects with ENOENT when the link does not have it. */
+  async removeAddress(address: AddressInput): Promise<void> {
     await removeAddress(this.#namespace, this.index, checkAddressInput(address, 'address'), this.name)
   }
 
@@ -263,7 +292,8 @@ export class Link<K extends string = string> {
   /**
    * Waits until the link is as asked, by the kernel's events. Takes a new snapshot.
    * @param condition properties and their values, or a function that looks at the link
-   * @throws NetkitError ETIMEDOUT after `timeout`, ENODEV when the link is deleted meanwhile; AbortError by `signal`
+   * @throws NetkitError ETIMEDOUT after `timeout`, ENODEV when the link is deleted (or leaves the namespace) meanwhile;
+   * AbortError by `signal`, or when the namespace handle is closed; what the function throws
    */
   async waitFor(condition: LinkCondition | ((link: this) => boolean), options: WaitOptions = {}): Promise<this> {
     checkOptions(options, 'options', ['timeout', 'signal'])
@@ -280,7 +310,9 @@ export class Link<K extends string = string> {
       ;[resolve, reject] = settle
     })
     const look = () => {
-      this.#fetch().then(() => holds(this) && resolve(), reject)
+      this.#fetch()
+        .then(() => holds(this) && resolve())
+        .catch(reject)
     }
     const subscription = await NetlinkSubscription.open(
       descriptorOf(this.#namespace),
@@ -288,10 +320,9 @@ export class Link<K extends string = string> {
       [rtnetlinkConstants.RTNLGRP_LINK],
       {
         onMessage: (message) => {
-          if (
-            linkMessage.header.decode(message.source, message.start, message.end - message.start).index !== this.index
-          )
-            return
+          const header = linkMessage.header.decode(message.source, message.start, message.end - message.start)
+          // A bridge tells of its ports in messages of its own family: one that leaves it is not deleted.
+          if (header.index !== this.index || header.family !== AF_UNSPEC) return
           if (message.type === rtnetlinkConstants.RTM_DELLINK) {
             reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted`))
             return
@@ -311,6 +342,9 @@ export class Link<K extends string = string> {
       ? setTimeout(() => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`)), timeout)
       : undefined
     const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
+    const forget = onClose(this.#namespace, () =>
+      reject(new AbortError(`${what} was aborted: ${labelOf(this.#namespace)} was closed`)),
+    )
     signal?.addEventListener('abort', abort, { once: true })
     if (signal?.aborted) abort()
     try {
@@ -321,6 +355,7 @@ export class Link<K extends string = string> {
     } finally {
       clearTimeout(timer)
       signal?.removeEventListener('abort', abort)
+      forget()
       await subscription.close()
     }
   }
@@ -331,7 +366,14 @@ export class Link<K extends string = string> {
 
   /** Plain data: what `JSON.stringify` and `console.log` show. */
   toJSON(): Record<string, unknown> {
-    const { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, options, stats } = this
+    const { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, stats } = this
+    const options = Object.fromEntries(
+      Object.entries(this.options).map(([key, value]) => [
+        key,
+        // JSON would make an object of numbered bytes of it.
+        value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+      ]),
+    )
     return { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, options, stats }
   }
 

@@ -5,10 +5,9 @@ import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { copyOf } from '../netlink/bytes.js'
 import { checkBoolean, checkOptions, checkString, typeError, valueError } from '../validate.js'
-import { formatPrefix } from '../values/ip.js'
 import { checkAddressInput } from './address-options.js'
-import { addAddress, isAsAsked as isAddressAsAsked, listAddresses } from './addresses.js'
-import { createLink, type NewLinkOfKind, type NewRawLink } from './create-link.js'
+import { ensureAddress, listAddresses } from './addresses.js'
+import { checkNewRawLink, createLink, type NewLinkOfKind, type NewRawLink } from './create-link.js'
 import type { LinkKinds } from './kinds/registry.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
@@ -111,35 +110,40 @@ export class Links {
 
   /**
    * Makes sure that there is a link of this name and kind, with these options and addresses, and touches nothing that is as
-   * asked. What is not asked for is left alone. Rejects with EEXIST when the name belongs to a link of another kind.
+   * asked. What is not asked for is left alone, and so are the queues of a link that exists. Rejects with EEXIST when the name
+   * belongs to a link of another kind or index, or to one that has an address with another label, broadcast address or scope.
    */
   ensure<K extends keyof LinkKinds>(options: WithoutNamespace<NewLinkOfKind<K>>): Promise<EnsuredLink<K>>
   ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink>
   async ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink> {
     const name = named(this.#here(options))
+    const { kind, common, own } = checkNewRawLink(options)
     const link = await this.find(name)
     if (link === undefined) return { link: await this.add(options), created: true, changed: [] }
-    const { kind, name: _, addresses = [], index, txQueues: __, rxQueues: ___, data = {}, ...settings } = options
+    const { name: _, addresses = [], index, txQueues: __, rxQueues: ___, ...settings } = common
     if (link.kind !== kind || (index !== undefined && link.index !== index)) {
       const is = link.kind === kind ? `index ${link.index}` : `kind ${link.kind ?? '(none)'}`
       throw namedError('EEXIST', 'RTM_NEWLINK', `cannot make ${name} a ${kind}: a link of that name has ${is}`)
     }
-    const checked = addresses.map((address, i) => checkAddressInput(address, `options.addresses[${i}]`))
     const master = await indexOfMaster(this.#namespace, settings.master, 'options.master')
-    const wanted = Object.entries({ ...settings, ...data }).filter(
+    const wanted = Object.entries({ ...settings, ...own }).filter(
       ([key, value]) => value !== undefined && !isAsAsked(link, key, value, master),
     )
     const changed = wanted.map(([key]) => key)
-    if (wanted.length > 0) await link.set(Object.fromEntries(wanted))
-    if (checked.length > 0) {
+    if (wanted.length > 0) {
+      const raw = wanted.filter(([key]) => key.startsWith('#'))
+      const named = wanted.filter(([key]) => !key.startsWith('#'))
+      await link.set({ ...Object.fromEntries(named), data: Object.fromEntries(raw) })
+    }
+    if (addresses.length > 0) {
       const present = await listAddresses(this.#namespace, link.index, {})
-      const missing = checked.filter((wanted) => {
-        const text = formatPrefix(wanted.octets, wanted.prefixLength)
-        const known = present.find(({ address }) => address === text)
-        return known === undefined || !isAddressAsAsked(known, wanted.options)
-      })
-      await allOrFirstError(missing.map((wanted) => addAddress(this.#namespace, link.index, wanted, () => name, true)))
-      if (missing.length > 0) changed.push('addresses')
+      const done = await allOrFirstError(
+        addresses.map((address, i) => {
+          const wanted = checkAddressInput(address, `options.addresses[${i}]`)
+          return ensureAddress(this.#namespace, link.index, wanted, () => name, present)
+        }),
+      )
+      if (done.includes(true)) changed.push('addresses')
     }
     return { link, created: false, changed }
   }

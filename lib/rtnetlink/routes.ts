@@ -121,12 +121,16 @@ function checkRoute(route: NewRoute, name: string): CheckedRoute {
   checkTable(table, `${name}.table`)
   if (type !== undefined) checkOneOf(type, `${name}.type`, Object.keys(routeTypes))
   if (scope !== undefined) checkOneOf(scope, `${name}.scope`, Object.keys(scopes))
-  if (typeof protocol === 'number') checkInteger(protocol, `${name}.protocol`, 0, 255)
-  else if (protocol !== undefined) checkOneOf(protocol, `${name}.protocol`, Object.keys(routeProtocols))
+  if (protocol !== undefined) checkProtocol(protocol, `${name}.protocol`)
   if (metric !== undefined) checkInteger(metric, `${name}.metric`, 0, 0xffff_ffff)
   if (mtu !== undefined) checkInteger(mtu, `${name}.mtu`, 1, 0xffff_ffff)
   if (onlink !== undefined) checkBoolean(onlink, `${name}.onlink`)
   return { prefix, route }
+}
+
+function checkProtocol(protocol: unknown, name: string): void {
+  if (typeof protocol === 'number') checkInteger(protocol, name, 0, 255)
+  else checkOneOf(protocol, name, Object.keys(routeProtocols))
 }
 
 function checkTable(table: unknown, name: string): void {
@@ -164,19 +168,22 @@ export class Routes {
     checkOptions(filter, 'filter', ['family', 'table', 'link', 'to', 'via', 'protocol', 'type'])
     if (filter.family !== undefined) checkOneOf(filter.family, 'filter.family', ['inet', 'inet6'])
     if (filter.table !== 'all') checkTable(filter.table, 'filter.table')
+    if (filter.protocol !== undefined) checkProtocol(filter.protocol, 'filter.protocol')
+    if (filter.type !== undefined) checkOneOf(filter.type, 'filter.type', Object.keys(routeTypes))
+    const via = filter.via === undefined ? undefined : formatIp(checkIp(filter.via, 'filter.via'))
+    const protocol = filter.protocol === undefined ? undefined : protocolNumber(filter.protocol)
     const to = filter.to === undefined ? undefined : checkDestination(filter.to, [filter.via], 'filter.to')
     const index = filter.link === undefined ? undefined : await indexOfLink(this.#namespace, filter.link, 'filter.link')
     const hinted = filter.to === 'default' && filter.via === undefined ? undefined : to?.family
     const family = filter.family === undefined ? hinted : filter.family === 'inet' ? AF_INET : AF_INET6
     const table = filter.table === 'all' ? undefined : tableNumber(filter.table)
-    const wanted: Partial<Route> = { ...filter } as Partial<Route>
     const destination =
       to === undefined
         ? undefined
         : filter.to === 'default' || to.prefixLength === 0
           ? 'default'
           : `${formatIp(to.octets)}/${to.prefixLength}`
-    return dump(
+    const listing = dump(
       this.#namespace,
       {
         definition: routeMessage,
@@ -196,12 +203,17 @@ export class Routes {
           (family === undefined || had === family) &&
           (index === undefined || route.index === index || route.nexthops?.some((hop) => hop.index === index)) &&
           (destination === undefined || route.to === destination) &&
-          (wanted.via === undefined || route.via === wanted.via) &&
-          (wanted.protocol === undefined || route.protocol === wanted.protocol) &&
-          (wanted.type === undefined || route.type === wanted.type)
+          (via === undefined || route.via === via) &&
+          (protocol === undefined || decoded.header.protocol === protocol) &&
+          (filter.type === undefined || route.type === filter.type)
         return found ? route : undefined
       },
     )
+    return listing.catch((error: unknown) => {
+      // A table that was never used does not exist.
+      if (table !== undefined && hasCode(error, 'ENOENT')) return []
+      throw error
+    })
   }
 
   /** The first that matches, or undefined. */
@@ -232,7 +244,8 @@ export class Routes {
   /** Makes sure that there is such a route, and touches nothing when there is. */
   async ensure(route: NewRoute): Promise<EnsuredRoute> {
     checkRoute(route, 'route')
-    const { link, onlink, scope, source, mtu, protocol, metric, ...match } = route
+    const { link, onlink, scope, source: from, mtu, metric, ...match } = route
+    const source = from === undefined ? undefined : formatIp(checkIp(from, 'route.source'))
     const index = link === undefined ? undefined : await indexOfLink(this.#namespace, link, 'route.link')
     const search = async () => {
       const routes = await this.list({ ...match, type: match.type ?? 'unicast', link: index })
@@ -242,7 +255,6 @@ export class Routes {
           (source === undefined || known.source === source) &&
           (mtu === undefined || known.mtu === mtu) &&
           (scope === undefined || known.family === 'inet6' || known.scope === scope) &&
-          (protocol === undefined || known.protocol === protocol) &&
           (onlink !== true || known.flags.includes('onlink')),
       )
     }
@@ -257,8 +269,9 @@ export class Routes {
   /** Removes a route. Rejects with ENOENT when there is none that matches. */
   async remove(match: RouteMatch): Promise<void> {
     const what = `cannot remove the route to ${match?.to}`
+    checkRoute(match, 'route')
     try {
-      await this.#change('RTM_DELROUTE', match, 0, what)
+      await this.#change('RTM_DELROUTE', await this.#typed(match, what), 0, what)
     } catch (error) {
       if (!hasCode(error, 'ESRCH')) throw error
       throw new NetkitError({
@@ -269,6 +282,14 @@ export class Routes {
         cause: error,
       })
     }
+  }
+
+  /** IPv6 removes without a look at the type: there, the route is looked up, and what tells it from others is added. */
+  async #typed(match: RouteMatch, what: string): Promise<RouteMatch> {
+    if (match.type === undefined) return match
+    const found = await this.find(match)
+    if (found === undefined) throw namedError('ENOENT', 'RTM_DELROUTE', what)
+    return { ...match, metric: found.metric }
   }
 
   /** The route that the kernel would take to an address (RTM_GETROUTE). Rejects with ENETUNREACH when there is none. */

@@ -255,7 +255,7 @@ export abstract class PacketStream extends Duplex {
   override _destroy(error: Error | null, callback: WriteCallback): void {
     guard.forget(this.#device)
     this.#batches?.end(error ?? this.#device.failure)
-    this.#device.close().then(() => callback(error))
+    this.#device.close().then(() => callback(error), callback)
   }
 
   /**

@@ -1,10 +1,17 @@
 /** What a test needs of the machine. A test that cannot run is skipped, and says why. */
-import { accessSync, closeSync, constants, openSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { createNamespace } from '../../dist/namespace/open.js'
+import { runProgram } from './program.js'
 
-/** 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': user id 0. 'tun': /dev/net/tun. Else a program. */
-export type Requirement = 'namespaces' | 'names' | 'root' | 'tun' | (string & {})
+/**
+ * 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': to become another user. 'nobody':
+ * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. Anything else is the name of a program.
+ */
+export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
+
+/** The user that owns nothing, by its usual number. */
+export const NOBODY = 65534
 
 const known = new Map<Requirement, string | undefined>()
 
@@ -15,7 +22,12 @@ async function missing(requirement: Requirement): Promise<string | undefined> {
     case 'names':
       return tried('namespaces cannot be named here', () => createNamespace(`netkit-needs-${process.pid}`))
     case 'root':
-      return process.geteuid?.() === 0 ? undefined : 'this takes root'
+      return mayBecomeNobody() ? undefined : 'this takes root, outside of a user namespace'
+    case 'nobody': {
+      if (!mayBecomeNobody()) return missing('root')
+      const { exitCode } = await runProgram("import './dist/namespace/open.js'", { uid: NOBODY, gid: NOBODY })
+      return exitCode === 0 ? undefined : `another user cannot run ${process.execPath} with this package`
+    }
     case 'tun':
       try {
         closeSync(openSync('/dev/net/tun', 'r+'))
@@ -26,6 +38,16 @@ async function missing(requirement: Requirement): Promise<string | undefined> {
     default:
       return programPath(requirement) === undefined ? `the program ${requirement} is not installed` : undefined
   }
+}
+
+/** For root: whether there is another user in this user namespace (user_namespaces(7)). */
+function mayBecomeNobody(): boolean {
+  if (process.geteuid?.() !== 0) return false
+  const ranges = readFileSync('/proc/self/uid_map', 'latin1').trim().split('\n')
+  return ranges.some((range) => {
+    const [first = 0, , count = 0] = range.trim().split(/\s+/).map(Number)
+    return NOBODY >= first && NOBODY < first + count
+  })
 }
 
 async function tried(reason: string, make: () => Promise<AsyncDisposable>): Promise<string | undefined> {

@@ -14,7 +14,9 @@ import {
   mapped,
   words,
 } from '../../netlink/attribute.js'
+import { Struct, u32 } from '../../netlink/struct.js'
 import { type AnyTable, type AttributesOf, attributes } from '../../netlink/table.js'
+import { checkBoolean, checkOptions } from '../../validate.js'
 import { formatMac } from '../../values/mac.js'
 import { defineKind } from './registry.js'
 
@@ -27,6 +29,46 @@ const bridgeId: AttributeType<string> = mapped(
 
 /** Ethernet types of a bridge's VLAN tags. */
 const vlanProtocols = { '802.1q': 0x8100, '802.1ad': 0x88a8 } as const
+
+/** struct br_boolopt_multi: values, and which of them are meant. */
+export const bridgeBooleans = new Struct('br_boolopt_multi', {
+  values: ['optval', u32],
+  mask: ['optmask', u32],
+})
+
+/** Bits of its members, BR_BOOLOPT_… */
+const booleanBits = { noLinkLocalLearn: 1, multicastVlanSnooping: 2, mst: 4 } as const
+
+/** Options of a bridge that the kernel keeps as bits of one number. */
+export interface BridgeBooleans {
+  /** Learn no addresses from frames that are for the link alone (LLDP, 802.1X). */
+  noLinkLocalLearn?: boolean
+  /** Multicast snooping for each VLAN; needs `vlanFiltering`. */
+  multicastVlanSnooping?: boolean
+  /** Multiple spanning trees (802.1s); needs `vlanFiltering`. */
+  mst?: boolean
+}
+
+const booleans: AttributeType<BridgeBooleans> = {
+  decode(source, offset, length) {
+    const { values, mask } = bridgeBooleans.decode(source, offset, length)
+    const known = Object.entries(booleanBits).filter(([, bit]) => (mask & bit) !== 0)
+    return Object.fromEntries(known.map(([name, bit]) => [name, (values & bit) !== 0]))
+  },
+  encode(writer, wanted, name) {
+    checkOptions(wanted, name, Object.keys(booleanBits))
+    let values = 0
+    let mask = 0
+    for (const [key, bit] of Object.entries(booleanBits)) {
+      const value = wanted[key as keyof BridgeBooleans]
+      if (value === undefined) continue
+      checkBoolean(value, `${name}.${key}`)
+      mask |= bit
+      if (value) values |= bit
+    }
+    bridgeBooleans.encode(writer, { values, mask })
+  },
+}
 
 /** Whether a bridge sends multicast to its own host as a router: MDB_RTR_TYPE_… (linux/if_bridge.h). */
 const multicastRouters = { disabled: 0, query: 1, enabled: 2, temporary: 3 } as const
@@ -76,7 +118,7 @@ export const bridgeAttributes = attributes({
   igmpVersion: [43, 'IFLA_BR_MCAST_IGMP_VERSION', attributeU8],
   mldVersion: [44, 'IFLA_BR_MCAST_MLD_VERSION', attributeU8],
   vlanStatisticsPerPort: [45, 'IFLA_BR_VLAN_STATS_PER_PORT', boolean8],
-  booleanOptions: [46, 'IFLA_BR_MULTI_BOOLOPT', binary],
+  booleanOptions: [46, 'IFLA_BR_MULTI_BOOLOPT', booleans],
   querierState: [47, 'IFLA_BR_MCAST_QUERIER_STATE', binary],
   fdbLearned: [48, 'IFLA_BR_FDB_N_LEARNED', attributeU32],
   fdbMaxLearned: [49, 'IFLA_BR_FDB_MAX_LEARNED', attributeU32],

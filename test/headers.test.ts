@@ -1,0 +1,185 @@
+/** Attribute numbers, structs and constants are held against the kernel's headers, by a C program that is compiled and not run. */
+import { spawnSync } from 'node:child_process'
+import { test } from 'tap'
+import { errnoName } from '../dist/errno.js'
+import { acknowledgementAttributes } from '../dist/netlink/acknowledgement.js'
+import { netlinkConstants } from '../dist/netlink/message.js'
+import { allStructs } from '../dist/netlink/struct.js'
+import { allTables } from '../dist/netlink/table.js'
+import * as constants from '../dist/rtnetlink/constants.js'
+import { addressGenerationModes, linkAttributes } from '../dist/rtnetlink/link-attributes.js'
+import { tunConstants } from '../dist/tuntap/constants.js'
+import { AF_INET, AF_INET6, AF_UNSPEC } from '../dist/values/ip.js'
+// Loads every file that has a table.
+import '../dist/index.js'
+
+/** The headers that all names come from. */
+const preamble = `
+#include <stddef.h>
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <linux/version.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/veth.h>
+`
+
+/** The oldest headers that have all names but those in `newer`: Debian 12's. */
+const oldest = [6, 1] as const
+
+/** Names that came later, with the kernel that brought them: looked at when the headers are as new. */
+const newer: Readonly<Record<string, readonly [number, number]>> = {
+  IFLA_BR_FDB_N_LEARNED: [6, 7],
+  IFLA_BR_FDB_MAX_LEARNED: [6, 7],
+}
+
+/** Names that no header for programs has, and where they are: nothing can be held against them. */
+const internal: Readonly<Record<string, string>> = { ENOTSUPP: 'include/linux/errno.h' }
+
+/** Our words that are not the header's. */
+const otherWords: Readonly<Record<string, string>> = {
+  'IFA_F_HOME': 'IFA_F_HOMEADDRESS',
+  'IFA_F_MNGTMPADDR': 'IFA_F_MANAGETEMPADDR',
+  'IFA_F_AUTOJOIN': 'IFA_F_MCAUTOJOIN',
+  'IF_OPER_NOT_PRESENT': 'IF_OPER_NOTPRESENT',
+  'IF_OPER_LOWER_LAYER_DOWN': 'IF_OPER_LOWERLAYERDOWN',
+  'RT_SCOPE_GLOBAL': 'RT_SCOPE_UNIVERSE',
+}
+
+/** The constants of a table of ours: the header's name is a prefix and our word in capitals. */
+function named(prefix: string, table: Readonly<Record<string, number>>): [string, number][] {
+  return Object.entries(table).map(([word, number]) => {
+    const name = prefix + word.toUpperCase().replaceAll('-', '_')
+    return [otherWords[name] ?? name, number]
+  })
+}
+
+/** Every errno that has a name. */
+function errnos(): [string, number][] {
+  const numbers = Array.from({ length: 600 }, (_, i) => i + 1).filter((number) => errnoName(number) !== `E${number}`)
+  return numbers.map((number) => [errnoName(number), number])
+}
+
+/** An assertion whose failure shows `what`, left out when the headers are older than the name. */
+function assertion(name: string, condition: string, what: string): string[] {
+  if (internal[name] !== undefined) return []
+  const line = `_Static_assert(${condition}, "${what}");`
+  const since = newer[name]
+  return since === undefined ? [line] : [`#if LINUX_VERSION_CODE >= KERNEL_VERSION(${since[0]}, ${since[1]}, 0)`, line, '#endif']
+}
+
+const constant = ([name, number]: [string, number]) => assertion(name, `(${name}) == ${number}`, `${name} is not ${number}`)
+
+function structAssertions(): string[] {
+  return allStructs.flatMap(({ name, size, fields }) => [
+    ...assertion(name, `sizeof(struct ${name}) >= ${size}`, `struct ${name} has not ${size} bytes`),
+    ...fields.flatMap((field) => {
+      const member = `${name}.${field.name}`
+      const place = `offsetof(struct ${name}, ${field.name}) == ${field.offset}`
+      const width = `sizeof(((struct ${name} *)0)->${field.name}) == ${field.type.size}`
+      return assertion(member, `${place} && ${width}`, `${member} has not ${field.type.size} bytes at ${field.offset}`)
+    }),
+  ])
+}
+
+const attributeNumbers = () =>
+  allTables.flatMap(({ attributes }) => attributes.map(({ name, number }): [string, number] => [name, number]))
+
+/** The compiler's complaints about some assertions; empty when all hold. */
+function complaints(assertions: readonly string[]): string {
+  const source = `${preamble}\n${assertions.join('\n')}\n`
+  const { error, status, stderr } = spawnSync('cc', ['-std=gnu11', '-fsyntax-only', '-x', 'c', '-'], {
+    input: source,
+    encoding: 'utf8',
+  })
+  if (error) throw error
+  return status === 0 ? '' : stderr || `cc ended with ${status}`
+}
+
+/** Why the headers cannot be compared with here, or false. */
+function reason(): string | false {
+  try {
+    const said = complaints([])
+    if (said !== '') return `no C compiler with the kernel's headers: ${said.split('\n')[0]}`
+    const old = complaints([`_Static_assert(LINUX_VERSION_CODE >= KERNEL_VERSION(${oldest.join(', ')}, 0), "");`])
+    return old === '' ? false : `the kernel's headers are older than ${oldest.join('.')}`
+  } catch (error) {
+    return `no C compiler: ${(error as Error).message}`
+  }
+}
+
+const skip = reason()
+
+test('attribute numbers are those of the headers', { skip }, (t) => {
+  const numbers = attributeNumbers()
+  t.ok(numbers.length > 150, `${numbers.length} attributes in ${allTables.length} tables`)
+  t.ok(numbers.some(([name]) => name === 'IFLA_BR_FORWARD_DELAY') && numbers.some(([name]) => name === 'RTAX_MTU'))
+  t.equal(complaints(numbers.flatMap(constant)), '')
+  t.end()
+})
+
+test('an attribute number stands once in its table', (t) => {
+  for (const { attributes } of allTables) {
+    const numbers = attributes.map(({ number }) => number)
+    t.same(numbers, [...new Set(numbers)], `the table of ${attributes[0]?.name}`)
+  }
+  t.end()
+})
+
+test('structs have the layout of the headers', { skip }, (t) => {
+  const names = allStructs.map(({ name }) => name)
+  for (const name of ['ifinfomsg', 'ifaddrmsg', 'rtmsg', 'rtnexthop', 'rtnl_link_stats64']) t.ok(names.includes(name), name)
+  t.equal(complaints(structAssertions()), '')
+  t.end()
+})
+
+test('constants are those of the headers', { skip }, (t) => {
+  const all: [string, number][] = [
+    ...Object.entries(netlinkConstants),
+    ...Object.entries(constants.rtnetlinkConstants),
+    ...Object.entries(tunConstants),
+    ...Object.entries({ AF_UNSPEC, AF_INET, AF_INET6 }),
+    ...named('IFF_', constants.linkFlags),
+    ...named('IF_OPER_', constants.operationalStates),
+    ...named('IFA_F_', constants.addressFlags),
+    ...named('RT_SCOPE_', constants.scopes),
+    ...named('RTN_', constants.routeTypes),
+    ...named('RTPROT_', constants.routeProtocols),
+    ...named('RT_TABLE_', constants.routeTables),
+    ...named('RTNH_F_', constants.nexthopFlags),
+    ...named('IN6_ADDR_GEN_MODE_', addressGenerationModes),
+    ...errnos(),
+  ]
+  t.ok(all.length > 250, `${all.length} constants`)
+  t.equal(complaints(all.flatMap(constant)), '')
+  t.end()
+})
+
+test('every errno of the headers has a name', { skip }, (t) => {
+  const { stdout } = spawnSync('cc', ['-dM', '-E', '-include', 'errno.h', '-x', 'c', '/dev/null'], { encoding: 'utf8' })
+  const macros = [...stdout.matchAll(/^#define (E[A-Z0-9]+) (\d+)$/gm)].map(([, name = '', number]) => [name, Number(number)])
+  t.ok(macros.length > 120)
+  for (const [name, number] of macros) t.equal(errnoName(Number(number)), name)
+  t.end()
+})
+
+test('a wrong number, a wrong layout and an unknown name do not pass', { skip }, (t) => {
+  t.match(complaints(constant(['IFLA_MTU', 5])), 'IFLA_MTU is not 5')
+  t.match(complaints(constant(['IFLA_NETKIT', 5])), /IFLA_NETKIT.* undeclared/)
+  const wrong = assertion('ifinfomsg.ifi_index', 'offsetof(struct ifinfomsg, ifi_index) == 8', 'ifi_index is not at 8')
+  t.match(complaints(wrong), 'ifi_index is not at 8')
+  t.end()
+})
+
+test('the exceptions are about what there is', (t) => {
+  const names = new Set([...attributeNumbers(), ...errnos()].map(([name]) => name))
+  for (const name of [...Object.keys(newer), ...Object.keys(internal)]) t.ok(names.has(name), name)
+  t.ok(names.has(linkAttributes.nameOf('mtu')) && names.has(acknowledgementAttributes.nameOf('policy')))
+  t.end()
+})

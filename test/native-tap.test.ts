@@ -1,0 +1,278 @@
+/** The addon, straight at its border: taps, their frames, and pollers. */
+import { readdir } from 'node:fs/promises'
+import { constants } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { test } from 'tap'
+import { native } from '../dist/native.js'
+import {
+  ask,
+  ifinfomsg,
+  NONE,
+  needs,
+  noTun,
+  openNetlink,
+  RTM_DELLINK,
+  RTM_GETLINK,
+  RTM_NEWADDR,
+  RTM_NEWLINK,
+  unprivileged,
+} from './support/native.js'
+
+const { EAGAIN, EBADF, EBUSY, EEXIST, EINVAL, EIO, ENOBUFS } = constants.errno
+const EBADFD = 77
+const IFF_TAP_NO_PI = 0x1002
+const TUNSETPERSIST = 0x400454cb
+
+const count = async (folder: string) => (await readdir(`/proc/self/${folder}`)).length
+
+/** A tap at 10.9.0.1/24 in a namespace of its own, up. */
+async function makeTap() {
+  const namespace = await native.createNamespace()
+  const tap = await native.openTun(namespace, 'tap%d', IFF_TAP_NO_PI, new Uint32Array(0))
+  const control = await openNetlink(namespace)
+  const index = 2
+  const address = Buffer.from([2, 24, 0, 0, index, 0, 0, 0, 8, 0, 2, 0, 10, 9, 0, 1, 8, 0, 1, 0, 10, 9, 0, 1])
+  const errors = [
+    await ask(control, RTM_NEWADDR, 0x400, address),
+    await ask(control, RTM_NEWLINK, 0, ifinfomsg(index, 1, 1)),
+  ]
+  const close = () => Promise.all([namespace, tap.fd, control].map((fd) => native.closeDescriptor(fd)))
+  return { tap, namespace, control, index, errors, close }
+}
+
+const arpRequest = Buffer.from(
+  `ffffffffffff020000000002080600010800060400010200000000020a0900020000000000000a090001${'00'.repeat(18)}`,
+  'hex',
+)
+
+needs(noTun, 'frames go into a tap and come out', async (t) => {
+  const { tap, control, index, errors, close } = await makeTap()
+  t.match(tap, { error: 0, control: -1, name: 'tap0' })
+  t.same(errors, [0, 0])
+  const slab = Buffer.alloc(32 * 1024)
+  const spans = new Uint32Array(64)
+  const counters = new Float64Array(4)
+  slab.set(arpRequest, 100)
+  spans.set([7, 7, 100, 60, slab.length - 59, 60, 0xffffffff, 0xffffffff, 0, 13])
+  t.equal(native.writeFrames(tap.fd, slab, spans, 1, 4, counters), 4)
+  t.same([...counters], [1, 60, 3, EINVAL], 'two lying spans and one short frame are refused')
+  for (const [offset, length] of [
+    [slab.length + 1, 0],
+    [0xffffffff, 0xffffffff],
+    [slab.length - 59, 60],
+  ]) {
+    const lying = new Float64Array(4)
+    t.equal(native.writeFrames(tap.fd, slab, Uint32Array.of(offset ?? 0, length ?? 0), 0, 1, lying), 1)
+    t.same([...lying], [0, 0, 1, EINVAL])
+  }
+  t.equal(native.writeFrames(tap.fd, slab, spans, 30, 3, counters), -EINVAL)
+  t.equal(native.writeBuffers(tap.fd, [NONE, arpRequest, new Uint8Array(13), arpRequest], 1, counters), 3)
+  t.same([...counters], [3, 180, 4, EINVAL])
+  t.throws(() => native.writeBuffers(tap.fd, [arpRequest, 'x' as unknown as Buffer], 0, counters), TypeError)
+
+  const replies: string[] = []
+  const frames: [number, number][] = []
+  for (let i = 0; i < 100 && replies.length < 3; i++) {
+    slab.fill(0)
+    const read = native.readFrames(tap.fd, slab, 128, 1600, spans, 32)
+    if (read === -EAGAIN) await sleep(10)
+    for (let j = 0; j < read; j++) {
+      const [at, length] = [spans[2 * j] as number, spans[2 * j + 1] as number]
+      frames.push([at, length])
+      if (slab.readUInt16BE(at + 12) === 0x806) replies.push(slab.toString('hex', at + 20, at + 42))
+    }
+  }
+  t.equal(replies.length, 4, 'every written request is answered')
+  for (const reply of replies) t.match(reply, /^0002.{12}0a0900010200000000020a090002$/)
+  t.ok(frames.every(([at, length]) => at >= 128 && at % 64 === 0 && length >= 42 && at + length <= slab.length))
+
+  for (const [position, size, max] of [
+    [0, 1600, 0],
+    [0, 0, 1],
+  ] as const) {
+    t.equal(native.readFrames(tap.fd, slab, position, size, spans, max), -EINVAL)
+  }
+  t.equal(native.readFrames(tap.fd, slab, slab.length - 1599, 1600, spans, 1), -ENOBUFS, 'no room')
+  t.equal(native.readFrames(tap.fd, slab, 2 ** 52, 2 ** 52, spans, 1), -ENOBUFS)
+  let last: number
+  do last = native.readFrames(tap.fd, slab, 0, 1600, spans, 32)
+  while (last > 0)
+  t.equal(last, -EAGAIN)
+
+  t.equal(await ask(control, RTM_NEWLINK, 0, ifinfomsg(index, 0, 1)), 0)
+  t.equal(native.writeBuffers(tap.fd, [arpRequest], 0, counters), 1)
+  t.same(counters[3], EIO, 'a link that is down refuses frames')
+  t.equal(await ask(control, RTM_DELLINK, 0, ifinfomsg(index)), 0)
+  t.equal(native.writeBuffers(tap.fd, [arpRequest], 0, counters), -EBADFD, 'a deleted one is gone')
+  t.equal(native.readFrames(tap.fd, slab, 0, 1600, spans, 1), -EBADFD)
+  await close()
+})
+
+test('frames on a datagram socket: their places, and a full queue', async (t) => {
+  const fd = await native.openSocket(-1, 1, 2, 0) // AF_UNIX, SOCK_DGRAM
+  const address = Buffer.from(`\x01\x00\x00netkit-${process.pid}`, 'latin1')
+  t.equal(native.bindSocket(fd, address), 0)
+  t.equal(native.connectSocket(fd, address), 0)
+  const counters = new Float64Array(4)
+  const sizes = [1, 65, 90, 200, 128, 7]
+  const frames = sizes.map((size, i) => Buffer.alloc(size, i + 1))
+  t.equal(native.writeBuffers(fd, frames, 0, counters), 6)
+  const slab = Buffer.alloc(1000)
+  const spans = new Uint32Array(20)
+  t.equal(native.readFrames(fd, slab, 0, 128, spans, 5), 5)
+  t.same(
+    [...spans.subarray(0, 10)],
+    [0, 1, 64, 65, 192, 90, 320, 128, 448, 128],
+    'from multiples of 64, cut at the size',
+  )
+  t.equal(slab[192 + 89], 3)
+  t.equal(slab[192 + 90], 0)
+  t.equal(native.readFrames(fd, slab, 960, 40, spans, 10), 1)
+  t.equal(native.readFrames(fd, slab, 0, 128, spans, 10), -EAGAIN)
+  const many = Array.from({ length: 1000 }, () => Buffer.alloc(10))
+  const written = native.writeBuffers(fd, many, 0, counters)
+  t.ok(written > 0 && written < 1000, 'the queue is full')
+  t.equal(native.writeBuffers(fd, many, written, counters), -EAGAIN)
+  t.equal(native.writeFrames(fd, slab, spans, 0, 1, counters), -EAGAIN)
+  t.same([...counters], [6 + written, 491 + 10 * written, 0, 0])
+  t.equal(await native.closeDescriptor(fd), 0)
+  t.equal(native.writeBuffers(fd, many, 0, counters), -EBADF)
+})
+
+needs(noTun, 'receive pads datagrams to 4 bytes', async (t) => {
+  const namespace = await native.createNamespace()
+  const fd = await native.openSocket(namespace, 16, 3, 15) // NETLINK_KOBJECT_UEVENT: texts of any length
+  t.equal(native.bindSocket(fd, Buffer.from([16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0])), 0)
+  const taps = await Promise.all(
+    ['a', 'bb', 'ccc', 'dddd'].map((name) => native.openTun(namespace, name, IFF_TAP_NO_PI, new Uint32Array(0))),
+  )
+  const reply = Buffer.alloc(1 << 17, 0xff)
+  const received = native.receive(fd, reply)
+  const text = reply.toString('latin1', 0, received)
+  const starts = [...text.matchAll(/add@\/devices/g)].map((each) => each.index)
+  t.ok(starts.length >= 8)
+  t.same(
+    starts.filter((at) => at % 4 !== 0),
+    [],
+  )
+  t.notMatch(text, /\xff/, 'with zeros')
+  t.equal(received % 4, 0)
+  await Promise.all([namespace, fd, ...taps.map((tap) => tap.fd)].map((each) => native.closeDescriptor(each)))
+})
+
+needs(noTun, 'openTun and controlTun: errors leave nothing half-made', async (t) => {
+  const namespace = await native.createNamespace()
+  const open = (name: string, flags = IFF_TAP_NO_PI, controls: number[] = []) =>
+    native.openTun(namespace, name, flags, Uint32Array.from(controls))
+  const tap = await open('one')
+  const before = [native.ownedDescriptors(), await count('fd')]
+  t.match(await open('one'), { fd: -1, error: -EBUSY, syscall: 'TUNSETIFF', control: -1 })
+  for (const name of ['sixteen-bytes-xx', 'a/b', 'a b', 'zero\0byte', '..', 'lo']) {
+    t.match(await open(name), { fd: -1, error: -EINVAL, syscall: 'TUNSETIFF' }, JSON.stringify(name))
+  }
+  t.match(await open('two', 0), { error: -EINVAL, syscall: 'TUNSETIFF' }, 'neither tun nor tap')
+  t.match(await open('two', 0x10000 | IFF_TAP_NO_PI), { error: -EINVAL, syscall: 'TUNSETIFF' })
+  const bad = await open('two', IFF_TAP_NO_PI, [TUNSETPERSIST, 1, TUNSETPERSIST, 0, 0x800454d2, 0])
+  t.match(bad, { fd: -1, error: -EINVAL, syscall: 'ioctl', control: 2 }, 'a request that would write memory')
+  t.match(await native.openTun(12345, '', IFF_TAP_NO_PI, new Uint32Array()), { error: -EBADF, syscall: 'setns' })
+  t.same([native.ownedDescriptors(), await count('fd')], before)
+  const fd = await openNetlink(namespace)
+  t.equal(await ask(fd, RTM_GETLINK, 0, ifinfomsg(3)), constants.errno.ENODEV, 'no link is left')
+  t.equal(await native.controlTun(tap.fd, TUNSETPERSIST, 1), 0)
+  t.equal(await native.controlTun(tap.fd, TUNSETPERSIST, 0), 0)
+  t.equal(await native.controlTun(tap.fd, 0x5413, 0), -EINVAL, 'not an ioctl of tun')
+  t.equal(await native.controlTun(12345, TUNSETPERSIST, 0), -EBADF)
+  await Promise.all([namespace, tap.fd, fd].map((each) => native.closeDescriptor(each)))
+})
+
+needs(noTun, 'a poller', async (t) => {
+  const { tap, control, index, close } = await makeTap()
+  const events: [number, number][] = []
+  let wake = () => {}
+  const next = (): Promise<void> => new Promise((resolve) => (wake = resolve))
+  const poller = native.createPoller(tap.fd, (status, seen) => {
+    events.push([status, seen])
+    if (status < 0 || events.length > 3) poller.stop()
+    wake()
+  })
+  t.equal(poller.start(0), -EINVAL)
+  t.equal(poller.start(3), 0)
+  const second = native.createPoller(tap.fd, () => t.fail('never'))
+  t.equal(second.start(1), -EEXIST, 'one a descriptor')
+  second.close()
+  await next()
+  t.equal(events[0]?.[0], 0)
+  t.ok((events[0]?.[1] ?? 0) & 2, 'writable')
+  poller.stop()
+  events.length = 0
+  t.equal(poller.start(1), 0)
+  native.writeBuffers(tap.fd, [arpRequest], 0, new Float64Array(4))
+  await next()
+  t.same(events[0], [0, 1], 'readable')
+  poller.stop()
+
+  events.length = 0
+  t.equal(await ask(control, RTM_DELLINK, 0, ifinfomsg(index)), 0)
+  t.equal(poller.start(1), 0)
+  await next()
+  t.same(events, [[-EBADF, 0]], 'an error ends polling')
+  poller.close()
+  poller.close()
+  poller.stop()
+  poller.ref()
+  t.equal(poller.start(1), -EBADF)
+  t.equal(native.createPoller(-1, () => {}).start(1), -EBADF)
+  t.throws(() => poller.start.call({} as never, 1), TypeError)
+  await close()
+})
+
+needs(noTun, 'a descriptor closed while it is polled', async (t) => {
+  for (let i = 0; i < 20; i++) {
+    const { tap, close } = await makeTap()
+    let closed = false
+    const poller = native.createPoller(tap.fd, () => t.notOk(closed, 'no call after the close'))
+    t.equal(poller.start(3), 0)
+    if (i % 2) await sleep(1)
+    const closing = i % 3 ? native.closeDescriptor(tap.fd) : Promise.resolve(native.closeDescriptorNow(tap.fd))
+    closed = true
+    t.equal(await closing, 0)
+    t.equal(poller.start(1), -EBADF)
+    await close()
+  }
+})
+
+needs(unprivileged, 'the garbage collector closes pollers that are not started', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const fd = await openNetlink(-1)
+  const other = await openNetlink(-1)
+  const make = (descriptor: number, act: (poller: ReturnType<typeof native.createPoller>) => void) => {
+    const poller = native.createPoller(descriptor, () => poller.stop())
+    act(poller)
+    return new WeakRef(poller)
+  }
+  const idle = Array.from({ length: 500 }, (_, i) =>
+    make(fd, (poller) => {
+      if (i === 0) poller.start(1)
+      poller.stop()
+    }),
+  )
+  const started = make(other, (poller) => {
+    poller.start(1)
+    poller.unref()
+  })
+  for (let i = 0; i < 20 && idle.some((each) => each.deref()); i++) {
+    await sleep(10)
+    gc()
+  }
+  t.equal(idle.filter((each) => each.deref()).length, 0)
+  t.ok(started.deref())
+  await sleep(20) // finalizers run some time after
+  const poller = native.createPoller(fd, () => {})
+  t.equal(poller.start(1), 0, 'the descriptor is free for another one')
+  poller.close()
+  t.equal(await native.closeDescriptor(fd), 0)
+  t.equal(await native.closeDescriptor(other), 0)
+})

@@ -1,0 +1,65 @@
+/** What goes over netlink while a test looks: events that the kernel tells, and requests that netkit sends. */
+import { endianness } from 'node:os'
+import type { Test } from 'tap'
+import { createBridge, type Namespace } from '../../dist/index.js'
+import { descriptorOf } from '../../dist/namespace/internal.js'
+import { native } from '../../dist/native.js'
+import { NetlinkSubscription } from '../../dist/netlink/subscription.js'
+import { rtnetlinkConstants } from '../../dist/rtnetlink/constants.js'
+import { eventually } from './counting.js'
+
+const { RTM_DELLINK, RTM_NEWLINK } = rtnetlinkConstants
+/** RTNLGRP_… of linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes. */
+const groups = [1, 5, 9, 7, 11]
+
+interface Event {
+  type: string
+  /** Of a link. */
+  index: number | undefined
+}
+
+const names = new Map(Object.entries(rtnetlinkConstants).map(([name, number]) => [number as number, name]))
+
+/**
+ * Listens to the changes of links, addresses and routes of a namespace. The result's function gives those since its last
+ * call, by the names of their messages. For that it makes and deletes a link of its own: the kernel tells in order, so that
+ * nothing that was to come is still under way.
+ */
+export async function eventsOf(t: Test, namespace: Namespace): Promise<() => Promise<string[]>> {
+  const events: Event[] = []
+  const subscription = await NetlinkSubscription.open(descriptorOf(namespace), 0, groups, {
+    onMessage({ type, source, start }) {
+      const ofLink = type === RTM_NEWLINK || type === RTM_DELLINK
+      const index = ofLink ? source.view.getInt32(start + 4, endianness() === 'LE') : undefined
+      events.push({ type: names.get(type) ?? String(type), index })
+    },
+    onOverrun: () => events.push({ type: 'overrun', index: undefined }),
+  })
+  t.teardown(() => subscription.close())
+  return async () => {
+    const mark = await createBridge({ name: 'netkit-mark', namespace })
+    await mark.delete()
+    const isOver = () => events.some(({ type, index }) => type === 'RTM_DELLINK' && index === mark.index)
+    if (!(await eventually(isOver))) throw new Error('the kernel told nothing of a link that was made')
+    return events
+      .splice(0)
+      .filter(({ index }) => index !== mark.index)
+      .map(({ type }) => type)
+  }
+}
+
+/** Calls a function, and counts how often netkit asked the kernel something meanwhile. */
+export async function exchangesDuring(fn: () => unknown): Promise<number> {
+  const original = native.exchange
+  let count = 0
+  native.exchange = (...args) => {
+    count++
+    return original(...args)
+  }
+  try {
+    await fn()
+  } finally {
+    native.exchange = original
+  }
+  return count
+}
