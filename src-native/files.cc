@@ -15,7 +15,9 @@ namespace {
 // Taking a mount away waits for the kernel's other processors, for milliseconds at times.
 class UnmountJob : public NumberJob {
  public:
-  UnmountJob(const char* target, int flags) : flags_(flags) { memcpy(target_, target, strnlen(target, sizeof(target_) - 1)); }
+  UnmountJob(const char* target, int flags) : flags_(flags) {
+    memcpy(target_, target, strnlen(target, sizeof(target_) - 1));
+  }
   void Run() override { result_ = umount2(target_, flags_) == 0 ? 0 : -errno; }
 
  private:

@@ -5,7 +5,18 @@ import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'tap'
 import { native } from '../dist/native.js'
-import { ask, dump, ifinfomsg, message, NONE, needs, openNetlink, RTM_NEWLINK, unprivileged } from './support/native.js'
+import {
+  ask,
+  dump,
+  ifinfomsg,
+  message,
+  NONE,
+  needs,
+  noWayBack,
+  openNetlink,
+  RTM_NEWLINK,
+  unprivileged,
+} from './support/native.js'
 
 const { EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOBUFS, ENOENT } = constants.errno
 const AF_NETLINK = 16
@@ -30,7 +41,7 @@ needs(unprivileged, 'each namespace is another one, and no thread stays in it', 
   for (const fd of [red, blue, owner]) t.equal(await native.closeDescriptor(fd), 0)
 })
 
-needs(unprivileged, 'runInside comes back: plainly, nested, and from an exception', async (t) => {
+needs(noWayBack, 'runInside comes back: plainly, nested, and from an exception', async (t) => {
   const home = inodeHere()
   const red = await native.createNamespace()
   const blue = await native.createNamespace()

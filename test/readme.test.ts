@@ -10,6 +10,7 @@ const guides = readdirSync(join(packageFolder, 'docs')).filter((name) => name.en
 const files = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...guides.map((name) => `docs/${name}`)]
 const withCode = files.filter((file) => file === 'README.md' || file.startsWith('docs/'))
 
+const able = await needs('namespaces', 'unshare', 'mount')
 const folder = join(packageFolder, `.test-build/snippets-${process.pid}`)
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))
 
@@ -40,7 +41,7 @@ t.test('links lead somewhere', async (t) => {
   }
 })
 
-t.test('the code runs', { ...(await needs('namespaces', 'unshare', 'mount')), jobs: 2 }, async (t) => {
+t.test('the code runs', { ...able, jobs: 2 }, async (t) => {
   const snippets = withCode.flatMap(snippetsOf)
   t.ok(snippets.length > 15, `there are ${snippets.length} blocks`)
   const programs = writeSnippets(folder, snippets)
@@ -50,8 +51,8 @@ t.test('the code runs', { ...(await needs('namespaces', 'unshare', 'mount')), jo
       const { stdout, stderr, exitCode } = await runScratch(programs[i] as string)
       t.equal(exitCode, 0, stderr)
       t.equal(stderr, '', 'it warns of nothing')
-      if (output !== undefined)
-        t.ok(printsAsExpected(stdout, output), `it prints as the page says, and not:\n${stdout}`)
+      if (output === undefined) return
+      t.ok(printsAsExpected(stdout, output), 'it prints what the page says', { printed: stdout, expected: output })
     })
   }
 })

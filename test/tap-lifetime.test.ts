@@ -1,7 +1,7 @@
 /** Many taps, forgotten taps, and environments that end while taps are in use. */
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { setTimeout as setTestTimeout, test } from 'tap'
+import tap, { test } from 'tap'
 import { native } from '../dist/native.js'
 import { openTap } from '../dist/tuntap/tap.js'
 import { openTun } from '../dist/tuntap/tun.js'
@@ -15,7 +15,7 @@ const tun = await needs('namespaces', 'tun', 'ip')
 
 /** The kernel takes some 15 ms to unregister an interface, so that 10,000 take minutes: NETKIT_TEST_LONG=1 runs them. */
 const many = process.env.NETKIT_TEST_LONG === '1' ? 10_000 : 600
-if (many > 600) setTestTimeout(900_000)
+if (many > 600) tap.setTimeout(900_000)
 
 test(`${many} taps and tuns, opened, used and closed`, { ...tun, timeout: 900_000 }, async (t) => {
   const namespace = await scratch(t)

@@ -145,11 +145,8 @@ export const text: AttributeType<string> = {
   },
 }
 
-/** A string without a NUL (NLA_STRING), as iproute2 writes a link's kind. */
-export const bareText: AttributeType<string> = {
-  decode: text.decode,
-  encode: writeText,
-}
+/** A string that the kernel takes with or without a NUL (NLA_STRING): with one, as it sends them itself. */
+export const bareText = text
 
 /** Names are short and ASCII nearly always: a loop beats TextDecoder's call by far. */
 function decodeText(bytes: Uint8Array, start: number, end: number): string {

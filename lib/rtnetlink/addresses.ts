@@ -334,7 +334,10 @@ function differences(
     metric: metric !== undefined && metric !== (known.metric ?? 0),
     // Those that run are never as asked.
     validLifetime: validLifetime !== undefined && validLifetime !== known.validLifetime,
-    preferredLifetime: preferredLifetime !== undefined && preferredLifetime !== known.preferredLifetime,
+    preferredLifetime:
+      preferredLifetime === 0
+        ? !known.flags.includes('deprecated')
+        : preferredLifetime !== undefined && preferredLifetime !== known.preferredLifetime,
   }
   const different = (Object.keys(differs) as (keyof typeof differs)[]).filter((key) => differs[key])
   const canChange = (key: string) => ['metric', 'validLifetime', 'preferredLifetime'].includes(key) || isSix

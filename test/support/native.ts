@@ -1,5 +1,4 @@
 /** What the tests of the addon share: netlink messages made by hand, and the reasons to skip. */
-import { existsSync } from 'node:fs'
 import { type Test, test } from 'tap'
 import { native } from '../../dist/native.js'
 
@@ -10,10 +9,15 @@ export const RTM_NEWADDR = 20
 export const NONE = new Uint8Array(0)
 
 const first = await native.createNamespace()
-/** Why tests that need a namespace of their own, or a tap, are skipped. */
+const tun = first < 0 ? undefined : await native.openTun(first, '', 0x1002, new Uint32Array(0))
+/** Why tests that need a namespace of their own are skipped. */
 export const unprivileged = first < 0 ? `namespaces cannot be made here: errno ${-first}` : undefined
-export const noTun = unprivileged ?? (existsSync('/dev/net/tun') ? undefined : '/dev/net/tun is missing')
-if (first >= 0) native.closeDescriptorNow(first)
+/** Why those are that need a tap. */
+export const noTun = unprivileged ?? (tun?.error ? `taps cannot be made here: errno ${-tun.error}` : undefined)
+/** Why those are that enter a namespace with the calling thread: it could not come back without rights at home. */
+export const noWayBack =
+  unprivileged ?? (native.runInside(first, () => {}) < 0 ? 'the own namespace belongs to another user' : undefined)
+for (const fd of [first, tun?.fd ?? -1]) native.closeDescriptorNow(fd)
 
 /** A test that is skipped, with the reason, where the machine does not allow it. */
 export function needs(reason: string | undefined, name: string, body: (t: Test) => Promise<void>) {

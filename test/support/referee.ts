@@ -239,7 +239,10 @@ export async function bothOf(namespace: Namespace, name: string): Promise<{ ipro
 }
 
 /** Flags of an address that iproute2 prints as words; `dynamic` is the opposite of `permanent`. */
-const addressWords = ['secondary', 'nodad', 'optimistic', 'deprecated', 'tentative', 'noprefixroute', 'autojoin']
+const addressWords = [
+  ...['secondary', 'nodad', 'optimistic', 'dadfailed', 'home', 'deprecated', 'tentative'],
+  ...['mngtmpaddr', 'noprefixroute', 'autojoin', 'stable-privacy'],
+]
 const seconds = (value: number) => (value === 0xffff_ffff ? Number.POSITIVE_INFINITY : value * 1000)
 
 function addressByIp(json: Json, index: number): Shape {

@@ -1,0 +1,72 @@
+/** Every example runs, prints what it is to prove, and ends by itself. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { needs } from './support/needs.js'
+import { packageFolder } from './support/program.js'
+import { compile, printsAsExpected, runScratch } from './support/snippets.js'
+
+/** What each prints; '…' stands for what differs. */
+const expected: Record<string, string> = {
+  'bridge.mjs': `
+10.0.2.2 received 'from box 1 to box 2' from 10.0.2.1
+10.0.2.3 received 'from box 1 to box 3' from 10.0.2.1
+10.0.2.1 received 'from box 2 to box 1' from 10.0.2.2
+10.0.2.3 received 'from box 2 to box 3' from 10.0.2.2
+10.0.2.1 received 'from box 3 to box 1' from 10.0.2.3
+10.0.2.2 received 'from box 3 to box 2' from 10.0.2.3
+br0 has the ports port1, port2, port3.`,
+  'hand-a-tap-to-a-child.mjs': `
+child: 45 bytes, with 'one'
+child: 45 bytes, with 'two'
+child: 47 bytes, with 'three'
+parent: the child ended with 0; frames read here: 0`,
+  'tap-echo.mjs': `
+10.0.3.2 port 7 sent 'one' back.
+10.0.3.2 port 7 sent 'two' back.
+10.0.3.2 port 7 sent 'three' back.
+The program read … frames and wrote 4.`,
+  'tun-ping.mjs': `
+The kernel has named the interface tun0.
+84 bytes from 10.0.4.1: sequence 1, … ms
+84 bytes from 10.0.4.1: sequence 2, … ms
+84 bytes from 10.0.4.1: sequence 3, … ms`,
+  'two-namespaces.mjs': `
+Hello 10.0.1.1, this is blue.
+veth1 in red sent … frames and received ….`,
+  'web-server-and-fetch.mjs': `
+from blue: 200 { path: '/hello', client: '10.0.5.2' }
+from lonely: ENETUNREACH`,
+}
+
+const folder = join(packageFolder, 'examples')
+const files = readdirSync(folder).filter((name) => name.endsWith('.mjs'))
+const able = await needs('namespaces', 'unshare', 'mount')
+const tun = await needs('namespaces', 'unshare', 'mount', 'tun')
+
+t.strictSame(files.sort(), Object.keys(expected).sort(), 'each example has its output here')
+
+for (const [name, output] of Object.entries(expected)) {
+  t.test(name, { ...(/^(tap|tun|hand)/.test(name) ? tun : able) }, async (t) => {
+    const start = performance.now()
+    const { stdout, stderr, exitCode } = await runScratch(join(folder, name))
+    t.equal(exitCode, 0, stderr)
+    t.equal(stderr, '', 'it warns of nothing')
+    t.ok(printsAsExpected(stdout, output.trimStart()), 'it prints what it proves', {
+      printed: stdout,
+      expected: output,
+    })
+    t.ok(performance.now() - start < 10_000, 'it ends in seconds')
+    t.ok(readFileSync(join(folder, name), 'utf8').split('\n').length <= 70, 'it is short')
+  })
+}
+
+t.test('the types of examples and demo fit', async (t) => {
+  const sources = ['examples', 'demo'].flatMap((from) =>
+    readdirSync(join(packageFolder, from))
+      .filter((name) => name.endsWith('.mjs'))
+      .map((name) => `${from}/${name}`),
+  )
+  // What the demo takes from scripts/ is not typed.
+  t.doesNotThrow(() => compile(['--noEmit', '--allowJs', '--checkJs', ...sources], /^scripts\//))
+})
