@@ -43,6 +43,7 @@ export class Attempts {
       `${pairs.length} pairs, ${COUNT} packets each`,
       () => inGroups(pairs, atOnce, ([from, to]) => this.#attempt(from, to, COUNT, true)),
       (reaches) => `${reached(reaches)} of them get replies`,
+      (reaches) => reached(reaches) === pairs.length,
     )
     for (const [i, [from, to]] of pairs.entries()) {
       const { times, sent, reason } = /** @type {Reach} */ (outcomes[i])
@@ -61,6 +62,7 @@ export class Attempts {
       `${pairs.length} pairs, 1 packet each`,
       () => inGroups(pairs, 8, ([from, to]) => this.#attempt(from, to, 1, false)),
       (reaches) => `${reached(reaches) || 'none'} of them gets a reply`,
+      (reaches) => reached(reaches) === 0,
     )
   }
 

@@ -48,15 +48,17 @@ export function skipped(label, text) {
  * @param {string} what
  * @param {() => Promise<T>} work
  * @param {(result: T) => string} [outcome] what to add to the line when it is done
+ * @param {(result: T) => boolean} [isGood] whether it came out as it should
  * @returns {Promise<T>}
  */
-export async function step(what, work, outcome) {
+export async function step(what, work, outcome, isGood = () => true) {
   if (stdout.isTTY) stdout.write(`  ${dim('....')}  ${what}`)
   const start = performance.now()
   try {
     const result = await work()
     const time = dim(`${milliseconds(performance.now() - start)} ms`)
-    rewrite(`  ${green('ok')}    ${what}${outcome ? `: ${outcome(result)}` : ''}  ${time}`)
+    const mark = isGood(result) ? green('ok') : red('no')
+    rewrite(`  ${mark}    ${what}${outcome ? `: ${outcome(result)}` : ''}  ${time}`)
     return result
   } catch (error) {
     rewrite(`  ${red('no')}    ${what}`)

@@ -93,6 +93,15 @@ export function throwIfAborted(signal: AbortSignal | undefined, what: string): v
 }
 
 /**
+ * Gives an error that was made where an answer arrived the stack of the async functions that wait for it: the caller's line is
+ * in it, which V8 finds only from inside an async function.
+ */
+export function atCaller(error: unknown): unknown {
+  if (error instanceof NetkitError || error instanceof AbortError) Error.captureStackTrace(error, atCaller)
+  return error
+}
+
+/**
  * The later steps of making something. When they fail, what was made is undone, and the first error stays the error; if undoing
  * fails too, that is its `undoFailure`.
  */

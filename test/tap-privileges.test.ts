@@ -2,10 +2,9 @@
 import { test } from 'tap'
 import { needs } from './support/needs.js'
 import { askProgram } from './support/program.js'
-import { isMachineRoot } from './support/users.js'
 
-const root = await needs('namespaces', 'root', 'tun', 'ip', 'setpriv', 'unshare')
-const machineRoot = isMachineRoot ? root : { skip: 'this takes root of the machine, outside of user namespaces' }
+const own = await needs('namespaces', 'tun', 'setpriv', 'unshare')
+const root = await needs('root', 'namespaces', 'tun', 'ip', 'setpriv', 'unshare')
 
 /** Opens a tap with these options, in the namespace that the program is started in. */
 const opening = (options: object) => `
@@ -20,7 +19,7 @@ const opening = (options: object) => `
 const inside = (script: string) => ({ wrapper: ['unshare', '--net', '--mount', 'sh', '-c', script, 'sh'] })
 const withoutCapability = 'exec setpriv --bounding-set=-net_admin --inh-caps=-net_admin "$@"'
 
-test('no /dev/net/tun', root, async (t) => {
+test('no /dev/net/tun', own, async (t) => {
   const error = await askProgram(opening({}), inside('mount -t tmpfs none /dev/net && exec "$@"'))
   t.match(error, { name: 'NetkitError', code: 'ENOENT', syscall: 'open' })
   t.equal(
@@ -30,7 +29,7 @@ test('no /dev/net/tun', root, async (t) => {
   )
 })
 
-test('a /dev/net/tun without a driver', machineRoot, async (t) => {
+test('a /dev/net/tun without a driver', root, async (t) => {
   const error = await askProgram(
     opening({}),
     inside('mount -t tmpfs none /dev/net && mknod /dev/net/tun c 10 254 && exec "$@"'),
@@ -38,13 +37,13 @@ test('a /dev/net/tun without a driver', machineRoot, async (t) => {
   t.match(error, { code: /^(ENODEV|ENXIO)$/, syscall: 'open', hint: /^load the tun module/ })
 })
 
-test('a /dev/net/tun that the user may not open', machineRoot, async (t) => {
+test('a /dev/net/tun that the user may not open', root, async (t) => {
   const script = 'mount -t tmpfs none /dev/net && mknod -m 600 /dev/net/tun c 10 200 && exec setpriv --reuid 65534 "$@"'
   const error = await askProgram(opening({}), inside(script))
   t.match(error, { code: 'EACCES', syscall: 'open', hint: /^this process \(user 65534\) may not open it/ })
 })
 
-test('no CAP_NET_ADMIN', root, async (t) => {
+test('no CAP_NET_ADMIN', own, async (t) => {
   const error = await askProgram(opening({ name: 'tap7' }), inside(withoutCapability))
   t.match(error, {
     name: 'NetkitError',
@@ -55,7 +54,7 @@ test('no CAP_NET_ADMIN', root, async (t) => {
   t.match(error.message, /^cannot open tap tap7: operation not permitted \(EPERM, TUNSETIFF\); this process lacks/)
 })
 
-test('the owner of a persistent interface needs no capability', machineRoot, async (t) => {
+test('the owner of a persistent interface needs no capability', root, async (t) => {
   const made = (owner: number) => `ip tuntap add dev tap7 mode tap user ${owner} && ${withoutCapability}`
   t.same(await askProgram(opening({ name: 'tap7' }), inside(made(0))), { opened: 'tap7' })
   const error = await askProgram(opening({ name: 'tap7' }), inside(made(4321)))

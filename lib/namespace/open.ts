@@ -20,7 +20,7 @@ import { bringUpLoopback } from './loopback.js'
 import { bindName, checkNameIsFree, checkNamespaceName, namesDirectory, noSuchName, pathOfName } from './named.js'
 import { type Namespace, namespaceOf } from './namespace.js'
 import { missingOwnCapability } from './privileges.js'
-import { processesByNamespace } from './processes.js'
+import { lookHint, processesByNamespace } from './processes.js'
 
 // The callback forms, because the promise forms give a FileHandle, which closes its descriptor by itself.
 const open = promisify(openCallback)
@@ -132,7 +132,8 @@ export async function openNamespace(target: string | NamespaceTarget): Promise<N
     checkInteger(pid, 'target.pid', 1, 0x7fffffff)
     const missing = (cause: unknown) =>
       namedError('ESRCH', 'open', `cannot open the namespace of process ${pid}`, cause)
-    return openAt(`/proc/${pid}/ns/net`, `cannot open the namespace of process ${pid}`, { missing })
+    const denied = () => lookHint(pid)
+    return openAt(`/proc/${pid}/ns/net`, `cannot open the namespace of process ${pid}`, { missing, denied })
   }
   checkInteger(fd, 'target.fd', 0, 0x7fffffff)
   const missing = (cause: unknown) =>
@@ -143,7 +144,7 @@ export async function openNamespace(target: string | NamespaceTarget): Promise<N
 async function openAt(
   path: string,
   message: string,
-  { name, missing }: { name?: string; missing?: (cause: unknown) => Error } = {},
+  { name, missing, denied }: { name?: string; missing?: (cause: unknown) => Error; denied?: () => string } = {},
 ): Promise<Namespace> {
   try {
     // Asked first, because opening a device or a pipe has effects.
@@ -159,7 +160,7 @@ async function openAt(
     }
   } catch (error) {
     if (missing !== undefined && failedWith(error, 'ENOENT', 'ESRCH')) throw missing(error)
-    throw fromSystemError(error, message, () => missingOwnCapability('CAP_SYS_ADMIN'))
+    throw fromSystemError(error, message, denied ?? (() => missingOwnCapability('CAP_SYS_ADMIN')))
   }
 }
 

@@ -15,7 +15,7 @@ const capabilities = {
 export type Capability = keyof typeof capabilities
 
 /** PROC_USER_INIT_INO of linux/proc_ns.h. */
-const INITIAL_USER_NAMESPACE = 0xeffffffd
+export const INITIAL_USER_NAMESPACE = 0xeffffffd
 
 const EPERM = 1
 

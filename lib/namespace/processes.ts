@@ -50,13 +50,17 @@ export async function processNamespaces(pid: number): Promise<ProcessNamespaces>
     files = await Promise.all(kinds.map(async (kind) => [kind, await namespaceFile(`${folder}/${kind}`)] as const))
   } catch (error) {
     if (failedWith(error, 'ENOENT', 'ESRCH')) throw namedError('ESRCH', 'open', message, error)
-    const hint = () => `only the same user, or one with CAP_SYS_PTRACE, may look into process ${pid}`
-    throw fromSystemError(error, message, hint)
+    throw fromSystemError(error, message, () => lookHint(pid))
   }
   const found = Object.fromEntries(files.filter(([, file]) => file !== undefined))
   // A process that is ending has let go of its namespaces.
   if (found.net === undefined) throw namedError('ESRCH', 'open', message)
   return found as unknown as ProcessNamespaces
+}
+
+/** Who may look into a process. */
+export function lookHint(pid: number): string {
+  return `only the same user, or one with CAP_SYS_PTRACE, may look into process ${pid}`
 }
 
 /** Undefined when there is none: `pid_for_children` before the first child. */

@@ -69,17 +69,23 @@ export function checkAddressOptions(options: AddressOptions, prefix: IpPrefix, n
       throw valueError(`${name}.label`, label, 'must have 1 to 15 bytes')
   }
   if (broadcast !== undefined && broadcast !== '+')
-    sameFamily(checkIp(broadcast, `${name}.broadcast`), prefix, name, broadcast)
+    sameFamily(checkIp(broadcast, `${name}.broadcast`), prefix, `${name}.broadcast`, broadcast)
   if (broadcast !== undefined && prefix.family !== AF_INET) {
     throw valueError(`${name}.broadcast`, broadcast, 'only IPv4 addresses have one')
   }
-  if (peer !== undefined) sameFamily(checkPrefix(peer, `${name}.peer`, true).octets, prefix, name, peer)
+  if (peer !== undefined) sameFamily(checkPrefix(peer, `${name}.peer`, true).octets, prefix, `${name}.peer`, peer)
   if (scope !== undefined) checkOneOf(scope, `${name}.scope`, Object.keys(scopes) as ScopeName[])
   if (metric !== undefined) checkInteger(metric, `${name}.metric`, 0, 0xffff_ffff)
   for (const key of ['noDad', 'noPrefixRoute'] as const) {
     if (options[key] !== undefined) checkBoolean(options[key], `${name}.${key}`)
   }
-  for (const key of ['validLifetime', 'preferredLifetime'] as const) checkLifetime(options[key], `${name}.${key}`)
+  const { validLifetime: valid = Number.POSITIVE_INFINITY, preferredLifetime: preferred } = options
+  checkLifetime(valid, `${name}.validLifetime`, 1000)
+  if (preferred === undefined) return
+  checkLifetime(preferred, `${name}.preferredLifetime`, 0)
+  if (preferred > valid) {
+    throw valueError(`${name}.preferredLifetime`, preferred, `is longer than validLifetime, ${valid}`)
+  }
 }
 
 function sameFamily(octets: Uint8Array, prefix: IpPrefix, name: string, value: string): void {
@@ -87,8 +93,8 @@ function sameFamily(octets: Uint8Array, prefix: IpPrefix, name: string, value: s
 }
 
 /** A lifetime in milliseconds; the kernel counts whole seconds. */
-function checkLifetime(value: unknown, name: string): void {
-  if (value === undefined || value === Number.POSITIVE_INFINITY) return
-  checkInteger(value, name, 0, 0xffff_fffe * 1000)
+function checkLifetime(value: unknown, name: string, minimum: number): void {
+  if (value === Number.POSITIVE_INFINITY) return
+  checkInteger(value, name, minimum, 0xffff_fffe * 1000)
   if (value % 1000 !== 0) throw valueError(name, value, 'must be whole seconds: the kernel counts in them')
 }

@@ -1,5 +1,5 @@
 /** A link: a snapshot of what the kernel says of it, and what can be done with it. */
-import { inspect } from 'node:util'
+import { type InspectOptions, inspect } from 'node:util'
 import { AbortError, hasCode, namedError, throwIfAborted } from '../errors.js'
 import { descriptorOf, labelOf, onClose } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
@@ -290,7 +290,8 @@ export class Link<K extends string = string> {
   }
 
   /**
-   * Waits until the link is as asked, by the kernel's events. Takes a new snapshot.
+   * Waits until the link is as asked, by the kernel's events. Takes a new snapshot. (The kernel tells nothing of changes to the
+   * alias and the queue of a link that is down.)
    * @param condition properties and their values, or a function that looks at the link
    * @throws NetkitError ETIMEDOUT after `timeout`, ENODEV when the link is deleted (or leaves the namespace) meanwhile;
    * AbortError by `signal`, or when the namespace handle is closed; what the function throws
@@ -364,7 +365,7 @@ export class Link<K extends string = string> {
     if (this.#created) await this.delete()
   }
 
-  /** Plain data: what `JSON.stringify` and `console.log` show. */
+  /** Plain data: what `JSON.stringify` and `console.log` show. Raw attributes are hexadecimal text. */
   toJSON(): Record<string, unknown> {
     const { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, stats } = this
     const options = Object.fromEntries(
@@ -377,9 +378,9 @@ export class Link<K extends string = string> {
     return { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, options, stats }
   }
 
-  [inspect.custom](): unknown {
+  [inspect.custom](_depth: number, options: InspectOptions): string {
     const { stats: _, ...shown } = this.toJSON()
-    return Object.assign(Object.create({ constructor: Link }), JSON.parse(JSON.stringify(shown)))
+    return `Link ${inspect(JSON.parse(JSON.stringify(shown)), options)}`
   }
 }
 

@@ -114,7 +114,9 @@ function checkRoute(route: NewRoute, name: string): CheckedRoute {
     const network = `${formatIp(masked)}/${prefix.prefixLength}`
     throw valueError(`${name}.to`, route.to, `has bits set after its prefix; the network is '${network}'`)
   }
-  if (via !== undefined) checkIp(via, `${name}.via`)
+  if (via !== undefined && checkIp(via, `${name}.via`).length < prefix.octets.length) {
+    throw valueError(`${name}.via`, via, 'is IPv4, and leads to no IPv6 destination')
+  }
   if (source !== undefined && familyOf(checkIp(source, `${name}.source`)) !== prefix.family) {
     throw valueError(`${name}.source`, source, "is not of the destination's family")
   }

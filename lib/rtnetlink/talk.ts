@@ -1,8 +1,9 @@
 /** Requests to rtnetlink in a namespace, and dumps that survive interruption. */
-import { NetkitError } from '../errors.js'
+import { atCaller, NetkitError } from '../errors.js'
 import { capabilityHint, netlinkOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
+import type { NetlinkConnection, Outcome, Request } from '../netlink/connection.js'
 import { type AnyDefinition, type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
@@ -46,7 +47,15 @@ export async function change<S extends Struct, T extends AnyTable>(
 ): Promise<void> {
   const bytes = encode(ask, ask.flags ?? 0)
   const connection = await netlinkOf(namespace)
-  await connection.request({ ...describe(namespace, ask), bytes })
+  await send(connection, { ...describe(namespace, ask), bytes })
+}
+
+async function send(connection: NetlinkConnection, request: Request): Promise<Outcome> {
+  try {
+    return await connection.request(request)
+  } catch (error) {
+    throw atCaller(error)
+  }
 }
 
 /** Asks for one object; `read` gets the answer before its bytes are reused. Rejects with the kernel's refusal when there is none. */
@@ -58,7 +67,7 @@ export async function ask<S extends Struct, T extends AnyTable, R>(
   const bytes = encode(question, question.flags ?? 0)
   const connection = await netlinkOf(namespace)
   const answers: R[] = []
-  await connection.request({
+  await send(connection, {
     ...describe(namespace, question),
     bytes,
     onReply: (message) => answers.push(read(message)),
@@ -105,7 +114,7 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
   let results: R[] = []
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     results = []
-    const { interrupted } = await connection.request({
+    const { interrupted } = await send(connection, {
       ...describe(namespace, question),
       bytes,
       onReply(message) {
@@ -122,7 +131,7 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
 export async function allOrFirstError<T>(work: readonly Promise<T>[]): Promise<T[]> {
   const results = await Promise.allSettled(work)
   return results.map((result) => {
-    if (result.status === 'rejected') throw result.reason
+    if (result.status === 'rejected') throw atCaller(result.reason)
     return result.value
   })
 }
@@ -133,7 +142,7 @@ export async function allOrFirstError<T>(work: readonly Promise<T>[]): Promise<T
  */
 export async function requestThenRead<T>(request: Promise<void>, reading: Promise<T>): Promise<T> {
   const [requested, read] = await Promise.allSettled([request, reading])
-  if (requested.status === 'rejected') throw requested.reason
-  if (read.status === 'rejected') throw read.reason
+  if (requested.status === 'rejected') throw atCaller(requested.reason)
+  if (read.status === 'rejected') throw atCaller(read.reason)
   return read.value
 }

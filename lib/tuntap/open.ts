@@ -1,7 +1,9 @@
 /** Opening a tap or tun: options, the device, its set-up, and the way back when one of these fails. */
+import { statSync } from 'node:fs'
 import { errnoName } from '../errno.js'
 import { type NetkitError, systemError, throwIfAborted } from '../errors.js'
 import { capabilityHint, descriptorOf } from '../namespace/internal.js'
+import { INITIAL_USER_NAMESPACE } from '../namespace/privileges.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
 import { native, type TunResult } from '../native.js'
@@ -166,10 +168,17 @@ function openHint(code: string): string | undefined {
     case 'EACCES':
     case 'EPERM':
       return (
-        `this process (user ${process.geteuid?.()}) may not open it: it needs permission to read and write it (mode 0666 is usual), ` +
+        `this process (${user()}) may not open it: it needs permission to read and write it (mode 0666 is usual), ` +
         'and in a container the device must be allowed (--device /dev/net/tun)'
       )
     default:
       return undefined
   }
+}
+
+/** Root of a user namespace is somebody else outside of it, and to the owner of /dev/net/tun. */
+function user(): string {
+  const id = process.geteuid?.()
+  const initial = statSync('/proc/thread-self/ns/user', { throwIfNoEntry: false })?.ino === INITIAL_USER_NAMESPACE
+  return initial || id === undefined ? `user ${id}` : `user ${id} of a user namespace, which is another user outside of it`
 }

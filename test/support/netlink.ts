@@ -3,7 +3,7 @@ import { endianness } from 'node:os'
 import type { Test } from 'tap'
 import { createBridge, type Namespace } from '../../dist/index.js'
 import { descriptorOf } from '../../dist/namespace/internal.js'
-import { native } from '../../dist/native.js'
+import { NetlinkConnection } from '../../dist/netlink/connection.js'
 import { NetlinkSubscription } from '../../dist/netlink/subscription.js'
 import { rtnetlinkConstants } from '../../dist/rtnetlink/constants.js'
 import { eventually } from './counting.js'
@@ -48,18 +48,18 @@ export async function eventsOf(t: Test, namespace: Namespace): Promise<() => Pro
   }
 }
 
-/** Calls a function, and counts how often netkit asked the kernel something meanwhile. */
-export async function exchangesDuring(fn: () => unknown): Promise<number> {
-  const original = native.exchange
+/** Calls a function, and counts the requests that netkit sends meanwhile. */
+export async function requestsDuring(fn: () => unknown): Promise<number> {
+  const original = NetlinkConnection.prototype.request
   let count = 0
-  native.exchange = (...args) => {
+  NetlinkConnection.prototype.request = function (request) {
     count++
-    return original(...args)
+    return original.call(this, request)
   }
   try {
     await fn()
   } finally {
-    native.exchange = original
+    NetlinkConnection.prototype.request = original
   }
   return count
 }
