@@ -1,9 +1,10 @@
 /**
- * Builds what is not built yet, or is older than its sources: `node scripts/build.mjs [native] [lib] [test] [--force]`.
+ * Builds what is not built yet, or is older than its sources: `node scripts/build.mjs [native] [lib] [test] [demo] [--force]`.
  *
  * - native: src-native/ -> build/Release/netkit.node
  * - lib:    lib/        -> dist/
  * - test:   test/       -> .test-build/
+ * - demo:   demo/       -> .demo-build/
  *
  * Without a name, native and lib.
  */
@@ -64,18 +65,24 @@ export function buildLib(force = false) {
   compile('Compiling lib', 'lib', 'dist', [], force)
 }
 
+/** The types of lib, which test and demo are compiled with. */
+const typesOfLib = () => filesIn(join(root, 'dist'), (file) => file.endsWith('.d.ts'))
+
 export function buildTest(force = false) {
-  const types = filesIn(join(root, 'dist'), (file) => file.endsWith('.d.ts'))
-  compile('Compiling test', 'test', '.test-build', types, force)
+  compile('Compiling test', 'test', '.test-build', typesOfLib(), force)
+}
+
+export function buildDemo(force = false) {
+  compile('Compiling demo', 'demo', '.demo-build', [...typesOfLib(), join(root, 'scripts/isolate.d.mts')], force)
 }
 
 if (process.argv[1] === import.meta.filename) {
   const force = process.argv.includes('--force')
   const names = process.argv.slice(2).filter((argument) => argument !== '--force')
-  const targets = { native: buildNative, lib: buildLib, test: buildTest }
+  const targets = { native: buildNative, lib: buildLib, test: buildTest, demo: buildDemo }
   for (const name of names.length > 0 ? names : ['native', 'lib']) {
     const build = targets[name]
-    if (!build) fail(`unknown target ${name}: native, lib or test`)
+    if (!build) fail(`unknown target ${name}: native, lib, test or demo`)
     build(force)
   }
 }

@@ -7,7 +7,7 @@
  */
 import { spawn } from 'node:child_process'
 import { join, relative } from 'node:path'
-import { buildLib, buildNative, buildTest } from './build.mjs'
+import { buildDemo, buildLib, buildNative, buildTest } from './build.mjs'
 import { advice, chooseIsolation, prefix } from './isolate.mjs'
 import { fail, filesIn, root } from './tools.mjs'
 
@@ -83,6 +83,7 @@ function report(result) {
 buildNative()
 buildLib()
 buildTest()
+buildDemo()
 const files = chooseFiles()
 if (files.length === 0) fail('there are no test files')
 

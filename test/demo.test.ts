@@ -8,7 +8,7 @@ import t from 'tap'
 import { needs } from './support/needs.js'
 import { packageFolder } from './support/program.js'
 
-const main = join(packageFolder, 'demo/main.mjs')
+const main = join(packageFolder, '.demo-build/main.js')
 const node = process.execPath
 const able = await needs('namespaces', 'unshare')
 const users = await needs('namespaces', 'unshare', 'sh', 'setpriv')
@@ -170,7 +170,7 @@ interface Frames {
 }
 
 t.test('the program at the tap takes any frame', async (t) => {
-  const frames = (await import(new URL('../demo/frames.mjs', import.meta.url).href)) as Frames
+  const frames = (await import(new URL('../.demo-build/frames.js', import.meta.url).href)) as Frames
   const [here, there] = ['02:00:00:00:00:01', '02:00:00:00:00:02']
   const request = frames.makeEchoRequest({
     fromMac: here,

@@ -1,42 +1,42 @@
 /** A computer that consists of this program: a MAC address and an IPv4 address at the other side of a tap. */
-import { makeArp, makeEchoRequest, readFrame, reflect } from './frames.mjs'
+import type { Tap } from 'netkit'
+import { makeArp, makeEchoRequest, type Reading, readFrame, reflect } from './frames.js'
+import type { Reach } from './reach.js'
 
 /** Milliseconds to wait for an answer. */
 const PATIENCE = 500
 
-/** What it has seen of one kind. @typedef {{ in: number, out: number }} Count */
+/** 'in' is what the kernel sent. */
+export type Direction = 'in' | 'out'
+
+/** What it has seen of one kind. */
+export type Count = Record<Direction, number>
 
 export class Station {
-  /** @type {Map<string, Count>} */
-  counts = new Map()
-  /**
-   * Called for every frame, with its direction: 'in' is what the kernel sent.
-   *
-   * @type {(direction: 'in' | 'out', text: string) => void}
-   */
-  onFrame = () => {}
-  #tap
-  #mac
-  #address
-  /** Who waits for what: 'ARP 10.0.3.1', 'echo 7'. @type {Map<string, (value: string) => void>} */
-  #waiting = new Map()
-  /** MAC addresses that ARP told. @type {Map<string, string>} */
-  #neighbors = new Map()
+  readonly counts = new Map<Reading['kind'], Count>()
+  /** Called for every frame. */
+  onFrame: (direction: Direction, text: string) => void = () => {}
+  readonly #tap: Tap
+  readonly #mac: string
+  readonly #address: string
+  /** Who waits for what: 'ARP 10.0.3.1', 'echo 10.0.3.1 7'. */
+  readonly #waiting = new Map<string, (value: string) => void>()
+  /** MAC addresses that ARP told. */
+  readonly #neighbors = new Map<string, string>()
   #sequence = 0
 
-  /** @param {import('netkit').Tap} tap @param {{ mac: string, address: string }} own */
-  constructor(tap, { mac, address }) {
+  constructor(tap: Tap, { mac, address }: { mac: string; address: string }) {
     this.#tap = tap
     this.#mac = mac
     this.#address = address
   }
 
-  get address() {
+  get address(): string {
     return this.#address
   }
 
   /** Answers what comes, until the tap is closed. */
-  async run() {
+  async run(): Promise<void> {
     for await (const frame of this.#tap) {
       const reading = readFrame(frame)
       this.#seen('in', reading)
@@ -45,8 +45,7 @@ export class Station {
     }
   }
 
-  /** @param {Buffer} frame @param {import('./frames.mjs').Reading} reading @returns {Buffer | undefined} */
-  #answer(frame, { kind, from = '', fromMac = '', to, sequence }) {
+  #answer(frame: Buffer, { kind, from = '', fromMac = '', to, sequence }: Reading): Buffer | undefined {
     if (to !== this.#address) return undefined
     switch (kind) {
       case 'ARP request':
@@ -65,35 +64,27 @@ export class Station {
     }
   }
 
-  /** @param {Buffer} frame */
-  #send(frame) {
+  #send(frame: Buffer): void {
     this.#tap.write(frame)
     this.#seen('out', readFrame(frame))
   }
 
-  /** @param {'in' | 'out'} direction @param {import('./frames.mjs').Reading} reading */
-  #seen(direction, { kind, text }) {
+  #seen(direction: Direction, { kind, text }: Reading): void {
     const count = this.counts.get(kind) ?? { in: 0, out: 0 }
     count[direction]++
     this.counts.set(kind, count)
     this.onFrame(direction, text)
   }
 
-  /** How many frames of a kind came in and went out. @param {string} kind @returns {Count} */
-  count(kind) {
+  /** How many frames of a kind came in and went out. */
+  count(kind: Reading['kind']): Count {
     return this.counts.get(kind) ?? { in: 0, out: 0 }
   }
 
-  /**
-   * Sends a frame and waits for what answers it. Undefined when nothing does.
-   *
-   * @param {string} key @param {Buffer} frame @param {AbortSignal} signal
-   * @returns {Promise<string | undefined>}
-   */
-  #ask(key, frame, signal) {
+  /** Sends a frame and waits for what answers it. Undefined when nothing does. */
+  #ask(key: string, frame: Buffer, signal: AbortSignal): Promise<string | undefined> {
     return new Promise((resolve) => {
-      /** @param {string} [value] */
-      const settle = (value) => {
+      const settle = (value?: string) => {
         clearTimeout(timer)
         signal.removeEventListener('abort', stop)
         this.#waiting.delete(key)
@@ -107,18 +98,13 @@ export class Station {
     })
   }
 
-  /**
-   * Pings the kernel's side: ARP for its MAC address, then echo requests.
-   *
-   * @param {string} address @param {number} count @param {AbortSignal} signal
-   * @returns {Promise<import('./reach.mjs').Reach>}
-   */
-  async ping(address, count, signal) {
+  /** Pings the kernel's side: ARP for its MAC address, then echo requests. */
+  async ping(address: string, count: number, signal: AbortSignal): Promise<Reach> {
     const own = { fromMac: this.#mac, from: this.#address, to: address }
     const toMac = this.#neighbors.get(address) ?? (await this.#ask(`ARP ${address}`, makeArp(own), signal))
     if (toMac === undefined) return { sent: 1, times: [], reason: 'nobody answers ARP' }
     this.#neighbors.set(address, toMac)
-    const times = []
+    const times: number[] = []
     for (let i = 0; i < count && !signal.aborted; i++) {
       const sequence = ++this.#sequence & 0xffff
       const frame = makeEchoRequest({ ...own, toMac, id: process.pid & 0xffff, sequence })

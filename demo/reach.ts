@@ -1,7 +1,7 @@
 /** Who reaches whom: by the program ping where there is one, by UDP datagrams and their echo where there is not. */
+import type { Socket } from 'node:dgram'
 import { setTimeout as delay } from 'node:timers/promises'
-
-/** @typedef {import('netkit').Namespace} Namespace */
+import type { Namespace } from 'netkit'
 
 /** How many packets are sent. */
 export const COUNT = 3
@@ -13,42 +13,36 @@ const PORT = 7007
 const INTERVAL = 200
 const PATIENCE = 1000
 
-/**
- * What came of an attempt.
- *
- * @typedef {object} Reach
- * @property {number} sent packets sent
- * @property {number[]} times milliseconds from each packet to its reply
- * @property {string} [reason] why there was no reply
- */
+/** What came of an attempt. */
+export interface Reach {
+  /** Packets sent. */
+  sent: number
+  /** Milliseconds from each packet to its reply. */
+  times: number[]
+  /** Why there was no reply. */
+  reason?: string
+}
 
-/**
- * Somebody with an address, who can be told to reach another.
- *
- * @typedef {object} Member
- * @property {string} label
- * @property {string} address
- * @property {(address: string, count: number, signal: AbortSignal) => Promise<Reach>} reach
- */
+/** Somebody with an address, who can be told to reach another. */
+export interface Member {
+  label: string
+  address: string
+  reach(address: string, count: number, signal: AbortSignal): Promise<Reach>
+}
 
-/**
- * How reaching is proved.
- *
- * @typedef {object} Proof
- * @property {string} name for the headline
- * @property {string} [instead] why it is not ping
- * @property {(namespace: Namespace, address: string, count: number, signal: AbortSignal) => Promise<Reach>} reach
- * @property {(namespace: Namespace) => Promise<() => unknown>} prepare
- *   makes a namespace answer; resolves to what undoes it
- */
+/** How reaching is proved. */
+export interface Proof {
+  /** For the headline. */
+  name: string
+  /** Why it is not ping. */
+  instead?: string
+  reach(namespace: Namespace, address: string, count: number, signal: AbortSignal): Promise<Reach>
+  /** Makes a namespace answer; resolves to what undoes it. */
+  prepare(namespace: Namespace): Promise<() => unknown>
+}
 
-/**
- * Looks whether ping works here, by pinging the loopback of a namespace.
- *
- * @param {Namespace} namespace
- * @returns {Promise<Proof>}
- */
-export async function chooseProof(namespace) {
+/** Looks whether ping works here, by pinging the loopback of a namespace. */
+export async function chooseProof(namespace: Namespace): Promise<Proof> {
   try {
     const { stdout, stderr } = await namespace.exec('ping', ['-n', '-c', '1', '127.0.0.1'], { timeout: 3000 })
     if (replies(stdout).length > 0) {
@@ -61,20 +55,18 @@ export async function chooseProof(namespace) {
   }
 }
 
-/** @param {string} instead @returns {Proof} */
-function udp(instead) {
+function udp(instead: string): Proof {
   return { name: 'echoes of UDP datagrams', instead, reach: udpEcho, prepare: udpServer }
 }
 
-/** The times of the replies that ping has printed, in milliseconds. @param {string} output */
-function replies(output) {
+/** The times of the replies that ping has printed, in milliseconds. */
+function replies(output: string): number[] {
   return [...output.matchAll(/ bytes from .*\btime[=<]([\d.,]+) ?ms/g)].map(([, time = '']) =>
     Number(time.replace(',', '.')),
   )
 }
 
-/** @type {Proof['reach']} */
-async function ping(namespace, address, count, signal) {
+async function ping(namespace: Namespace, address: string, count: number, signal: AbortSignal): Promise<Reach> {
   const args = ['-n', '-c', String(count), '-i', String(INTERVAL / 1000), '-W', String(PATIENCE / 1000), address]
   const { stdout, stderr } = await namespace.exec('ping', args, { signal, timeout: 10_000 })
   const times = replies(stdout)
@@ -83,8 +75,7 @@ async function ping(namespace, address, count, signal) {
   return { sent: count, times, reason }
 }
 
-/** @type {Proof['prepare']} */
-async function udpServer(namespace) {
+async function udpServer(namespace: Namespace): Promise<() => unknown> {
   const socket = await namespace.bindDatagram({ type: 'udp4', port: PORT })
   // Whoever asked has gone, or never was there: an echo has nobody to tell.
   socket.on('error', () => {})
@@ -92,11 +83,10 @@ async function udpServer(namespace) {
   return () => socket.close()
 }
 
-/** @type {Proof['reach']} */
-async function udpEcho(namespace, address, count, signal) {
+async function udpEcho(namespace: Namespace, address: string, count: number, signal: AbortSignal): Promise<Reach> {
   const socket = await namespace.bindDatagram({ type: 'udp4' })
   try {
-    const times = []
+    const times: number[] = []
     for (let i = 0; i < count; i++) {
       if (i > 0) await delay(INTERVAL / 4, undefined, { signal })
       const start = performance.now()
@@ -110,17 +100,11 @@ async function udpEcho(namespace, address, count, signal) {
   }
 }
 
-/**
- * Sends one datagram and waits for its echo. Resolves to what is wrong, or to undefined.
- *
- * @param {import('node:dgram').Socket} socket @param {string} text @param {string} address @param {AbortSignal} signal
- * @returns {Promise<string | undefined>}
- */
-function once(socket, text, address, signal) {
+/** Sends one datagram and waits for its echo. Resolves to what is wrong, or to undefined. */
+function once(socket: Socket, text: string, address: string, signal: AbortSignal): Promise<string | undefined> {
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
-    /** @param {() => void} finish */
-    const settle = (finish) => {
+    const settle = (finish: () => void) => {
       clearTimeout(timer)
       socket.off('message', received)
       signal.removeEventListener('abort', stop)
@@ -128,8 +112,7 @@ function once(socket, text, address, signal) {
     }
     const stop = () => settle(() => reject(signal.reason))
     const timer = setTimeout(() => settle(() => resolve('no reply')), PATIENCE)
-    /** @param {Buffer} data */
-    const received = (data) => {
+    const received = (data: Buffer) => {
       if (data.toString() === text) settle(() => resolve(undefined))
     }
     signal.addEventListener('abort', stop, { once: true })
@@ -140,8 +123,8 @@ function once(socket, text, address, signal) {
   })
 }
 
-/** The middle one of the times. @param {number[]} times */
-export function median(times) {
+/** The middle one of the times. */
+export function median(times: number[]): number {
   const sorted = [...times].sort((a, b) => a - b)
   return sorted[sorted.length >> 1] ?? Number.NaN
 }

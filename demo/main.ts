@@ -3,24 +3,25 @@
  * with this process; the network of the machine is not touched.
  */
 import { release } from 'node:os'
-import { Attempts } from './attempts.mjs'
-import { Lifetime } from './lifetime.mjs'
-import { drawMap } from './map.mjs'
-import { explain, inUserNamespace, refusal, runInUserNamespace } from './privileges.mjs'
-import { chooseProof } from './reach.mjs'
-import { bridgeScene } from './scene-bridge.mjs'
-import { tapScene } from './scene-tap.mjs'
-import { vethScene } from './scene-veth.mjs'
-import { bold, dim, green, heading, print, red, wrap, yellow } from './terminal.mjs'
+import { Attempts } from './attempts.js'
+import { Lifetime } from './lifetime.js'
+import { drawMap } from './map.js'
+import { explain, inUserNamespace, refusal, runInUserNamespace } from './privileges.js'
+import { chooseProof } from './reach.js'
+import { bridgeScene } from './scene-bridge.js'
+import { tapScene } from './scene-tap.js'
+import { vethScene } from './scene-veth.js'
+import type { Scene, Stage } from './scenes.js'
+import { bold, dim, green, heading, print, red, wrap, yellow } from './terminal.js'
 
-/** @param {Lifetime} lifetime @returns {Promise<boolean>} whether all is as it should be */
-async function show(lifetime) {
+/** Resolves to whether all is as it should be. */
+async function show(lifetime: Lifetime): Promise<boolean> {
   const proof = await chooseProof(await lifetime.namespace('of the proof'))
   print(`Who reaches whom is shown by ${proof.name}.`)
   if (proof.instead) for (const line of wrap(`Not by ping: ${proof.instead}.`, 78)) print(line)
   const attempts = new Attempts(lifetime.signal)
-  const stage = { lifetime, proof, attempts }
-  const scenes = []
+  const stage: Stage = { lifetime, proof, attempts }
+  const scenes: Scene[] = []
   for (const scene of [vethScene, bridgeScene, tapScene]) {
     lifetime.check()
     const played = await scene(stage)
@@ -49,8 +50,8 @@ async function show(lifetime) {
   return true
 }
 
-/** @returns {Promise<number>} the exit code */
-async function main() {
+/** Resolves to the exit code. */
+async function main(): Promise<number> {
   const refused = await refusal()
   if (refused !== undefined) {
     if (inUserNamespace) explain(refused, '')
@@ -84,8 +85,7 @@ async function main() {
   return works && problems.length === 0 ? 0 : lifetime.exitCode
 }
 
-/** @param {unknown} error */
-function report(error) {
+function report(error: unknown): void {
   print()
   for (const line of wrap(error instanceof Error ? error.message : String(error), 76)) print(red(line))
   // The lines of the stack alone: the message may have several lines of its own.

@@ -2,21 +2,20 @@
 import { readdirSync, readlinkSync } from 'node:fs'
 import { constants } from 'node:os'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createNamespace, listNamespaces } from 'netkit'
+import { createNamespace, listNamespaces, type Namespace } from 'netkit'
 
-const signals = /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])
+const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 /** Milliseconds for the undoing, after which the process ends anyway (and with it all that it holds). */
 const LIMIT = 5000
 
 export class Lifetime {
-  #controller = new AbortController()
-  /** @type {{ what: string, undo: () => unknown }[]} */
-  #steps = []
-  /** Inodes of the namespaces that were made. @type {Set<number>} */
-  #inodes = new Set()
-  /** @type {(typeof signals)[number] | undefined} */
-  stoppedBy
+  readonly #controller = new AbortController()
+  readonly #steps: { what: string; undo: () => unknown }[] = []
+  /** Inodes of the namespaces that were made. */
+  readonly #inodes = new Set<number>()
+  /** The first signal that came. */
+  stoppedBy: (typeof signals)[number] | undefined
 
   constructor() {
     for (const name of signals) {
@@ -31,37 +30,35 @@ export class Lifetime {
   }
 
   /** Fires at the first signal: ends what waits. */
-  get signal() {
+  get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Something went wrong that nobody waits for. @param {unknown} error */
-  fail(error) {
+  /** Something went wrong that nobody waits for. */
+  fail(error: unknown): void {
     this.#controller.abort(error)
   }
 
   /** Throws when the demo was told to stop. */
-  check() {
+  check(): void {
     this.signal.throwIfAborted()
   }
 
   /** The exit code that a shell expects of a process ended by this signal. */
-  get exitCode() {
+  get exitCode(): number {
     return this.stoppedBy === undefined ? 1 : 128 + constants.signals[this.stoppedBy]
   }
 
-  /** @param {string} what @param {() => unknown} undo */
-  defer(what, undo) {
+  /** What `end()` has to do. */
+  defer(what: string, undo: () => unknown): void {
     this.#steps.push({ what, undo })
   }
 
   /**
    * A namespace without a name: it is nobody else's, so that two demos do not meet, and it goes with the process at the
-   * latest.
-   *
-   * @param {string} label what the demo calls it
+   * latest. The label is what the demo calls it.
    */
-  async namespace(label) {
+  async namespace(label: string): Promise<Namespace> {
     this.check()
     const namespace = await createNamespace()
     this.#inodes.add(namespace.inode)
@@ -70,17 +67,17 @@ export class Lifetime {
   }
 
   /** How many namespaces were made. */
-  get namespaces() {
+  get namespaces(): number {
     return this.#inodes.size
   }
 
-  /** Undoes everything. Resolves to what went wrong, one line each. @returns {Promise<string[]>} */
-  async end() {
+  /** Undoes everything. Resolves to what went wrong, one line each. */
+  async end(): Promise<string[]> {
     const limit = setTimeout(() => {
       process.stderr.write(`not everything was undone within ${LIMIT} ms; the kernel does the rest\n`)
       process.exit(this.exitCode)
     }, LIMIT)
-    const problems = []
+    const problems: string[] = []
     for (const { what, undo } of this.#steps.splice(0).reverse()) {
       try {
         await undo()
@@ -93,12 +90,8 @@ export class Lifetime {
     return problems
   }
 
-  /**
-   * What still holds one of the namespaces: a process inside, or a descriptor of this process.
-   *
-   * @returns {Promise<string[]>}
-   */
-  async #leftovers() {
+  /** What still holds one of the namespaces: a process inside, or a descriptor of this process. */
+  async #leftovers(): Promise<string[]> {
     for (let attempt = 1; ; attempt++) {
       const held = (await listNamespaces({ all: true })).filter(({ inode }) => this.#inodes.has(inode))
       const open = readdirSync('/proc/self/fd').filter((fd) => this.#inodes.has(inodeOf(`/proc/self/fd/${fd}`)))
@@ -115,8 +108,8 @@ export class Lifetime {
   }
 }
 
-/** The number in `net:[4026532177]`, or -1. @param {string} path */
-function inodeOf(path) {
+/** The number in `net:[4026532177]`, or -1. */
+function inodeOf(path: string): number {
   try {
     return Number(/^net:\[(\d+)\]$/.exec(readlinkSync(path))?.[1] ?? -1)
   } catch {

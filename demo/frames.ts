@@ -7,29 +7,28 @@ const ICMP = 1
 const UDP = 17
 const BROADCAST = 'ff:ff:ff:ff:ff:ff'
 
-/**
- * What a frame is. Fields are there when the kind has them.
- *
- * @typedef {object} Reading
- * @property {'ARP request' | 'ARP reply' | 'echo request' | 'echo reply' | 'UDP' | 'IPv6' | 'other'} kind
- * @property {string} text in one line
- * @property {string} [fromMac] the sender's MAC address
- * @property {string} [from] the sender's IPv4 address
- * @property {string} [to] the IPv4 address that it is meant for, or asks for
- * @property {number} [sequence] of an echo request or reply
- */
+/** What a frame is. Fields are there when the kind has them. */
+export interface Reading {
+  kind: 'ARP request' | 'ARP reply' | 'echo request' | 'echo reply' | 'UDP' | 'IPv6' | 'other'
+  /** All of it in one line. */
+  text: string
+  /** The sender's MAC address. */
+  fromMac?: string
+  /** The sender's IPv4 address. */
+  from?: string
+  /** The IPv4 address that it is meant for, or asks for. */
+  to?: string
+  /** Of an echo request or reply. */
+  sequence?: number
+}
 
-/** @param {Buffer} frame @param {number} offset */
-const macAt = (frame, offset) => frame.toString('hex', offset, offset + 6).replace(/..(?=.)/g, '$&:')
-/** @param {Buffer} frame @param {number} offset */
-const ipAt = (frame, offset) => frame.subarray(offset, offset + 4).join('.')
-/** @param {string} mac */
-const macBytes = (mac) => Buffer.from(mac.replaceAll(':', ''), 'hex')
-/** @param {string} address */
-const ipBytes = (address) => Buffer.from(address.split('.').map(Number))
+const macAt = (frame: Buffer, offset: number) => frame.toString('hex', offset, offset + 6).replace(/..(?=.)/g, '$&:')
+const ipAt = (frame: Buffer, offset: number) => frame.subarray(offset, offset + 4).join('.')
+const macBytes = (mac: string) => Buffer.from(mac.replaceAll(':', ''), 'hex')
+const ipBytes = (address: string) => Buffer.from(address.split('.').map(Number))
 
-/** Reads a frame. What is too short, or not understood, is 'other'. @param {Buffer} frame @returns {Reading} */
-export function readFrame(frame) {
+/** Reads a frame. What is too short, or not understood, is 'other'. */
+export function readFrame(frame: Buffer): Reading {
   if (frame.length < 14) return { kind: 'other', text: `${frame.length} bytes, too short for Ethernet` }
   const type = frame.readUInt16BE(12)
   if (type === ARP && frame.length >= 42) return readArp(frame)
@@ -38,8 +37,7 @@ export function readFrame(frame) {
   return { kind: 'other', text: `type 0x${type.toString(16).padStart(4, '0')}, ${frame.length} bytes` }
 }
 
-/** @param {Buffer} frame @returns {Reading} */
-function readArp(frame) {
+function readArp(frame: Buffer): Reading {
   const fromMac = macAt(frame, 22)
   const [from, to] = [ipAt(frame, 28), ipAt(frame, 38)]
   return frame.readUInt16BE(20) === 1
@@ -47,14 +45,12 @@ function readArp(frame) {
     : { kind: 'ARP reply', text: `ARP: ${from} is at ${fromMac}`, fromMac, from, to }
 }
 
-/** @param {Buffer} frame @returns {Reading} */
-function readIpv4(frame) {
+function readIpv4(frame: Buffer): Reading {
   const header = (frame.readUInt8(14) & 15) * 4
   const [from, to] = [ipAt(frame, 26), ipAt(frame, 30)]
   const protocol = frame.readUInt8(23)
   const at = 14 + header
-  /** @type {Reading} */
-  const other = { kind: 'other', text: `IPv4 protocol ${protocol}: ${from} > ${to}`, from, to }
+  const other: Reading = { kind: 'other', text: `IPv4 protocol ${protocol}: ${from} > ${to}`, from, to }
   // A fragment (RFC 791, 3.1) has only a part of what it carries.
   const fragment = (frame.readUInt16BE(20) & 0x3fff) !== 0
   if (header < 20 || fragment || frame.length < at + 8) return other
@@ -70,8 +66,8 @@ function readIpv4(frame) {
   return { kind: 'UDP', text: `UDP: ${from} port ${ports[0]} > ${to} port ${ports[1]}`, ...common }
 }
 
-/** The checksum of RFC 1071, over bytes in which its own place is 0. @param {Buffer} bytes */
-function checksum(bytes) {
+/** The checksum of RFC 1071, over bytes in which its own place is 0. */
+function checksum(bytes: Buffer): number {
   let sum = 0
   for (let i = 0; i + 1 < bytes.length; i += 2) sum += bytes.readUInt16BE(i)
   if (bytes.length % 2 === 1) sum += bytes.readUInt8(bytes.length - 1) << 8
@@ -79,29 +75,29 @@ function checksum(bytes) {
   return ~sum & 0xffff
 }
 
-/** @param {string} to @param {string} from @param {number} type @param {Buffer} payload */
-function ethernet(to, from, type, payload) {
+function ethernet(to: string, from: string, type: number, payload: Buffer): Buffer {
   return Buffer.concat([macBytes(to), macBytes(from), Buffer.from([type >> 8, type & 255]), payload])
 }
 
-/**
- * An ARP message for Ethernet and IPv4: a request without `toMac`, a reply with it.
- *
- * @param {{ fromMac: string, from: string, toMac?: string, to: string }} fields
- */
-export function makeArp({ fromMac, from, toMac, to }) {
+/** Who sends to whom, as a frame has it. */
+interface Ends {
+  fromMac: string
+  from: string
+  toMac: string
+  to: string
+}
+
+/** An ARP message for Ethernet and IPv4: a request without `toMac`, a reply with it. */
+export function makeArp({ fromMac, from, toMac, to }: Omit<Ends, 'toMac'> & { toMac?: string }): Buffer {
   const head = Buffer.from([0, 1, 8, 0, 6, 4, 0, toMac === undefined ? 1 : 2])
   const target = macBytes(toMac ?? '00:00:00:00:00:00')
   const payload = Buffer.concat([head, macBytes(fromMac), ipBytes(from), target, ipBytes(to)])
   return ethernet(toMac ?? BROADCAST, fromMac, ARP, payload)
 }
 
-/**
- * An ICMP echo request with 56 bytes of data, as ping(8) sends.
- *
- * @param {{ fromMac: string, from: string, toMac: string, to: string, id: number, sequence: number }} fields
- */
-export function makeEchoRequest({ fromMac, from, toMac, to, id, sequence }) {
+/** An ICMP echo request with 56 bytes of data, as ping(8) sends. */
+export function makeEchoRequest(fields: Ends & { id: number; sequence: number }): Buffer {
+  const { fromMac, from, toMac, to, id, sequence } = fields
   const icmp = Buffer.alloc(8 + 56, 'netkit ')
   icmp.writeUInt32BE(0x0800_0000, 0)
   icmp.writeUInt16BE(id, 4)
@@ -120,11 +116,10 @@ export function makeEchoRequest({ fromMac, from, toMac, to, id, sequence }) {
 
 /**
  * What answers an echo request or a UDP datagram: the same frame with the two sides exchanged. Neither IPv4's checksum
- * nor UDP's changes by that; ICMP's does, because its type becomes that of a reply.
- *
- * @param {Buffer} frame one that `readFrame` called 'echo request' or 'UDP'
+ * nor UDP's changes by that; ICMP's does, because its type becomes that of a reply. The frame must be one that `readFrame`
+ * called 'echo request' or 'UDP'.
  */
-export function reflect(frame) {
+export function reflect(frame: Buffer): Buffer {
   const answer = Buffer.from(frame)
   frame.copy(answer, 0, 6, 12)
   frame.copy(answer, 6, 0, 6)

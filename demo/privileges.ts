@@ -7,9 +7,9 @@ import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { createNamespace, NetkitError } from 'netkit'
 import { advice } from '../scripts/isolate.mjs'
-import { print, wrap } from './terminal.mjs'
+import { print, wrap } from './terminal.js'
 
-const main = fileURLToPath(new URL('main.mjs', import.meta.url))
+const main = fileURLToPath(new URL('main.js', import.meta.url))
 
 /** Set for the second run, which does not try a third. */
 const MARK = 'NETKIT_DEMO_INSIDE'
@@ -20,12 +20,8 @@ const unshare = ['--user', '--map-root-user', '--net', '--']
 /** True in the second run. */
 export const inUserNamespace = process.env[MARK] !== undefined
 
-/**
- * Why namespaces cannot be made by this process; undefined when they can.
- *
- * @returns {Promise<NetkitError | undefined>}
- */
-export async function refusal() {
+/** Why namespaces cannot be made by this process; undefined when they can. */
+export async function refusal(): Promise<NetkitError | undefined> {
   try {
     const namespace = await createNamespace()
     await namespace.delete()
@@ -39,11 +35,8 @@ export async function refusal() {
 /**
  * Runs the demo in a user namespace, and resolves to its exit code; to undefined when that is not allowed here, after
  * it has said what to do.
- *
- * @param {NetkitError} refused
- * @returns {Promise<number | undefined>}
  */
-export async function runInUserNamespace(refused) {
+export async function runInUserNamespace(refused: NetkitError): Promise<number | undefined> {
   const { status, error, stderr } = spawnSync('unshare', [...unshare, 'true'], { encoding: 'utf8' })
   if (status !== 0) {
     explain(refused, error?.message ?? stderr.trim())
@@ -54,15 +47,15 @@ export async function runInUserNamespace(refused) {
     env: { ...process.env, [MARK]: '1' },
   })
   // Ctrl-C reaches both processes; a signal sent to this one alone must reach the other, which cleans up.
-  for (const name of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP'])) process.on(name, () => child.kill(name))
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(name, () => child.kill(name))
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
   })
 }
 
-/** @param {NetkitError} refused @param {string} reason what unshare(1) said */
-export function explain(refused, reason) {
+/** Says what helps. The reason is what unshare(1) said, or empty. */
+export function explain(refused: NetkitError, reason: string): void {
   print('The demo makes network namespaces, and this user may not:')
   for (const line of wrap(refused.message, 76)) print(`    ${line}`)
   if (reason !== '') {

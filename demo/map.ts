@@ -1,10 +1,34 @@
 /** A map of what was built, drawn from the kernel's lists of links and addresses: none of it is written down here. */
-import { cyan, unicode } from './terminal.mjs'
+import type { Link } from 'netkit'
+import type { Place, Scene } from './scenes.js'
+import { cyan, unicode } from './terminal.js'
 
-/** @typedef {import('netkit').Link} Link */
-/** A link as the map shows it. @typedef {{ text: string, link?: Link, node: Node }} Row */
-/** @typedef {{ label: string, rows: Row[], bridges: Link[] }} Node */
-/** Two rows and what joins them. @typedef {{ left: Row, right: Row, kind: string }} Cable */
+/** A link as the map shows it; without one, the program. */
+interface Row {
+  text: string
+  link?: Link
+  node: Node
+}
+
+/** What gets a box. */
+interface Node {
+  label: string
+  rows: Row[]
+  bridges: Link[]
+}
+
+/** Two rows and what joins them. */
+interface Cable {
+  left: Row
+  right: Row
+  kind: string
+}
+
+/** What stands in one line left of the right box. */
+interface Line {
+  left: string
+  cable?: Cable
+}
 
 const boxes = {
   horizontal: '─',
@@ -26,20 +50,14 @@ const letters = {
 }
 const draw = unicode ? boxes : letters
 
-/**
- * Asks the kernel what is in a namespace: links that are up, their IPv4 addresses, bridges apart.
- *
- * @param {import('./scenes.mjs').Place} place
- * @returns {Promise<Node>}
- */
-async function look({ label, namespace }) {
+/** Asks the kernel what is in a namespace: links that are up, their IPv4 addresses, bridges apart. */
+async function look({ label, namespace }: Place): Promise<Node> {
   const [links, addresses] = await Promise.all([
     namespace.links.list({ up: true }),
     namespace.addresses.list({ family: 'inet' }),
   ])
   const shown = links.filter((link) => !link.flags.includes('LOOPBACK'))
-  /** @type {Node} */
-  const node = { label, rows: [], bridges: shown.filter((link) => link.kind === 'bridge') }
+  const node: Node = { label, rows: [], bridges: shown.filter((link) => link.kind === 'bridge') }
   for (const link of shown) {
     if (link.kind === 'bridge') continue
     const own = addresses.filter(({ index }) => index === link.index).map(({ address }) => address)
@@ -51,12 +69,9 @@ async function look({ label, namespace }) {
 /**
  * The two ends of each veth pair: each end tells the other's index. (Which namespace that is in, it tells by a number
  * that only its own namespace knows; within a scene, the indexes are enough, and a pair that is in doubt is left out.)
- *
- * @param {Row[]} rows @returns {[Row, Row][]}
  */
-function pairs(rows) {
-  /** @type {[Row, Row][]} */
-  const found = []
+function pairs(rows: Row[]): [Row, Row][] {
+  const found: [Row, Row][] = []
   const ends = rows.filter(({ link }) => link?.kind === 'veth')
   for (const [i, one] of ends.entries()) {
     const peers = ends.filter(
@@ -68,25 +83,22 @@ function pairs(rows) {
   return found
 }
 
-/** Draws one scene. @param {import('./scenes.mjs').Scene} scene @returns {Promise<string[]>} */
-export async function drawMap({ places, program }) {
+/** Draws one scene. */
+export async function drawMap({ places, program }: Scene): Promise<string[]> {
   const nodes = await Promise.all(places.map(look))
   const rows = nodes.flatMap((node) => node.rows)
-  const joined = pairs(rows).map(([one, other]) => ({ ends: [one, other], kind: 'veth' }))
+  const joined = pairs(rows).map((ends) => ({ ends, kind: 'veth' }))
   if (program !== undefined) {
     const row = rows.find(({ link }) => link?.index === program.tap.link.index)
-    /** @type {Node} */
-    const node = { label: program.label, rows: [], bridges: [] }
+    const node: Node = { label: program.label, rows: [], bridges: [] }
     node.rows.push({ text: program.address, node })
     nodes.push(node)
     if (row && node.rows[0]) joined.push({ ends: [row, node.rows[0]], kind: `descriptor ${program.tap.fds[0]}` })
   }
   // The one with the most cables stands on the right, for all others to lead to.
-  const cablesOf = (/** @type {Node} */ node) =>
-    joined.filter(({ ends }) => ends.some((row) => row.node === node)).length
+  const cablesOf = (node: Node) => joined.filter(({ ends }) => ends.some((row) => row.node === node)).length
   const hub = nodes.reduce((best, node) => (cablesOf(node) >= cablesOf(best) ? node : best))
-  /** @type {Cable[]} */
-  const cables = joined.flatMap(({ ends, kind }) => {
+  const cables = joined.flatMap(({ ends, kind }): Cable[] => {
     const right = ends.find((row) => row.node === hub)
     const left = ends.find((row) => row.node !== hub)
     return left && right ? [{ left, right, kind }] : []
@@ -98,17 +110,12 @@ export async function drawMap({ places, program }) {
   )
 }
 
-/**
- * Boxes one below the other on the left, one box over the whole height on the right.
- *
- * @param {Node[]} lefts @param {Node} hub @param {Cable[]} cables
- */
-function drawNodes(lefts, hub, cables) {
+/** Boxes one below the other on the left, one box over the whole height on the right. */
+function drawNodes(lefts: Node[], hub: Node, cables: Cable[]): string[] {
   const width = Math.max(
     ...lefts.flatMap(({ label, rows }) => [label.length + 1, ...rows.map(({ text }) => text.length)]),
   )
-  /** @type {{ left: string, cable?: Cable }[]} */
-  const lines = lefts.flatMap((node) => [
+  const lines = lefts.flatMap((node): Line[] => [
     { left: border(node.label, width, draw.topLeft, draw.topRight) },
     ...node.rows.map((row) => ({ left: inBox(row.text, width), cable: cables.find(({ left }) => left === row) })),
     { left: border('', width, draw.bottomLeft, draw.bottomRight) },
@@ -127,12 +134,8 @@ function drawNodes(lefts, hub, cables) {
   })
 }
 
-/**
- * What stands in the right box, line by line: its links, and on their right the bridge that joins them.
- *
- * @param {Node} hub @param {{ cable?: Cable }[]} lines
- */
-function hubTexts({ bridges: [bridge] }, lines) {
+/** What stands in the right box, line by line: its links, and on their right the bridge that joins them. */
+function hubTexts({ bridges: [bridge] }: Node, lines: Line[]): string[] {
   const names = lines.map(({ cable }) => cable?.right.text ?? '')
   if (bridge === undefined) return names
   const isPort = lines.map(({ cable }) => cable?.right.link?.master === bridge.index)
@@ -148,30 +151,23 @@ function hubTexts({ bridges: [bridge] }, lines) {
   })
 }
 
-/**
- * The piece of the line that joins a bridge's ports.
- *
- * @param {number} i @param {number} first @param {number} last @param {boolean} port @param {boolean} labelled
- */
-function stemOf(i, first, last, port, labelled) {
+/** The piece of the line that joins a bridge's ports. */
+function stemOf(i: number, first: number, last: number, port: boolean, labelled: boolean): string {
   if (first === last) return '─'
   const at = i === first ? 0 : i === last ? 2 : 1
   if (port) return (labelled ? '┬┼┴' : '┐┤┘').charAt(at)
   return labelled ? '├' : '│'
 }
 
-/** @param {string} label @param {number} width @param {string} left @param {string} right */
-function border(label, width, left, right) {
+function border(label: string, width: number, left: string, right: string): string {
   return `${left}${(label === '' ? '' : ` ${label} `).padEnd(width + 2, draw.horizontal)}${right}`
 }
 
-/** @param {string} text @param {number} width */
-function inBox(text, width) {
+function inBox(text: string, width: number): string {
   return `${draw.vertical} ${text.padEnd(width)} ${draw.vertical}`
 }
 
-/** @param {string} text @param {number} width */
-function center(text, width) {
+function center(text: string, width: number): string {
   const before = (width - text.length) >> 1
   return draw.cable.repeat(before) + text + draw.cable.repeat(width - text.length - before)
 }

@@ -10,8 +10,7 @@ const colored = stdout.isTTY === true && !env.NO_COLOR && env.TERM !== 'dumb'
  */
 export const unicode = env.TERM !== 'dumb' && /^$|utf-?8/i.test(env.LC_ALL || env.LC_CTYPE || env.LANG || '')
 
-/** @param {number} code @returns {(text: string) => string} */
-const paint = (code) => (text) => (colored && text !== '' ? `\x1b[${code}m${text}\x1b[0m` : text)
+const paint = (code: number) => (text: string) => (colored && text !== '' ? `\x1b[${code}m${text}\x1b[0m` : text)
 
 export const bold = paint(1)
 export const dim = paint(2)
@@ -20,38 +19,34 @@ export const green = paint(32)
 export const yellow = paint(33)
 export const cyan = paint(36)
 
-/** @param {string} [text] */
-export function print(text = '') {
+export function print(text = ''): void {
   stdout.write(`${text}\n`)
 }
 
-/** @param {string} text */
-export function heading(text) {
+export function heading(text: string): void {
   print(`\n${bold(text)}\n`)
 }
 
-/** A line below a step, indented to its text. @param {string} text */
-export function detail(text) {
+/** A line below a step, indented to its text. */
+export function detail(text: string): void {
   print(`        ${text}`)
 }
 
-/** @param {string} label @param {string} text */
-export function skipped(label, text) {
+export function skipped(label: string, text: string): void {
   print(`  ${yellow('skip')}  ${label}`)
   for (const line of wrap(text, 70)) detail(line)
 }
 
 /**
- * Shows what is being done, does it, and shows that it is done and how long it took.
- *
- * @template T
- * @param {string} what
- * @param {() => Promise<T>} work
- * @param {(result: T) => string} [outcome] what to add to the line when it is done
- * @param {(result: T) => boolean} [isGood] whether it came out as it should
- * @returns {Promise<T>}
+ * Shows what is being done, does it, and shows that it is done and how long it took. `outcome` gives what to add to the
+ * line then, `isGood` whether it came out as it should.
  */
-export async function step(what, work, outcome, isGood = () => true) {
+export async function step<T>(
+  what: string,
+  work: () => Promise<T>,
+  outcome?: (result: T) => string,
+  isGood: (result: T) => boolean = () => true,
+): Promise<T> {
   if (stdout.isTTY) stdout.write(`  ${dim('....')}  ${what}`)
   const start = performance.now()
   try {
@@ -66,18 +61,18 @@ export async function step(what, work, outcome, isGood = () => true) {
   }
 }
 
-/** Replaces the line that a terminal shows; elsewhere nothing was written yet. @param {string} line */
-function rewrite(line) {
+/** Replaces the line that a terminal shows; elsewhere nothing was written yet. */
+function rewrite(line: string): void {
   print(stdout.isTTY ? `\r\x1b[K${line}` : line)
 }
 
-/** Three digits or so: 0.046, 3.1, 412. @param {number} time */
-export function milliseconds(time) {
+/** Three digits or so: 0.046, 3.1, 412. */
+export function milliseconds(time: number): string {
   return time < 1 ? time.toFixed(3) : time < 100 ? time.toFixed(1) : time.toFixed(0)
 }
 
-/** Cuts a text into lines between words. @param {string} text @param {number} width @returns {string[]} */
-export function wrap(text, width) {
+/** Cuts a text into lines between words. */
+export function wrap(text: string, width: number): string[] {
   const lines = ['']
   for (const word of text.split(/\s+/)) {
     const line = lines[lines.length - 1] ?? ''

@@ -1,10 +1,9 @@
 /** Scene 2: three namespaces, each with a cable to a bridge, which is a switch in the kernel. */
 import { createBridge, createVeth } from 'netkit'
-import { countingFrames, host } from './scenes.mjs'
-import { heading, step } from './terminal.mjs'
+import { countingFrames, host, type Scene, type Stage } from './scenes.js'
+import { heading, step } from './terminal.js'
 
-/** @param {import('./scenes.mjs').Stage} stage @returns {Promise<import('./scenes.mjs').Scene>} */
-export async function bridgeScene(stage) {
+export async function bridgeScene(stage: Stage): Promise<Scene> {
   const { lifetime, attempts } = stage
   const title = 'Three namespaces joined by a bridge'
   heading(`2. ${title}`)

@@ -1,19 +1,15 @@
 /** Scene 3: a namespace with a tap, at whose other side is this program. It answers ARP and ping, and pings back. */
-import { NetkitError, openTap } from 'netkit'
-import { host } from './scenes.mjs'
-import { Station } from './station.mjs'
-import { detail, heading, skipped, step, unicode } from './terminal.mjs'
+import { type Namespace, NetkitError, openTap, type Tap } from 'netkit'
+import type { Member } from './reach.js'
+import { host, type Scene, type Stage } from './scenes.js'
+import { type Direction, Station } from './station.js'
+import { detail, heading, skipped, step, unicode } from './terminal.js'
 
 /** How many frames are shown as they pass. */
 const SHOWN = 6
 
-/**
- * Undefined when taps are not to be had here.
- *
- * @param {import('./scenes.mjs').Stage} stage
- * @returns {Promise<import('./scenes.mjs').Scene | undefined>}
- */
-export async function tapScene(stage) {
+/** Undefined when taps are not to be had here. */
+export async function tapScene(stage: Stage): Promise<Scene | undefined> {
   const { lifetime, attempts } = stage
   const title = 'A namespace with a tap, and this program at its other side'
   heading(`3. ${title}`)
@@ -24,8 +20,7 @@ export async function tapScene(stage) {
   detail(`tap0 has 10.0.3.1/24; its frames come out of descriptor ${tap.fds[0]} of this process`)
 
   const station = new Station(tap, { mac: '02:00:00:00:03:02', address: '10.0.3.2' })
-  /** @type {string[]} */
-  const seen = []
+  const seen: string[] = []
   station.onFrame = (direction, text) => seen.push(`${arrow(direction)} ${text}`)
   const running = station.run()
   running.catch((error) => lifetime.fail(error))
@@ -34,7 +29,7 @@ export async function tapScene(stage) {
     await running
   })
 
-  const program = {
+  const program: Member = {
     label: 'program',
     address: station.address,
     reach: station.ping.bind(station),
@@ -54,8 +49,7 @@ export async function tapScene(stage) {
   return { title, places: [net0], program: { label: 'program', address: station.address, tap } }
 }
 
-/** @param {import('netkit').Namespace} namespace */
-async function open(namespace) {
+async function open(namespace: Namespace): Promise<Tap | undefined> {
   try {
     const what = 'openTap: tap0 in net0, with an address, up'
     return await step(what, () => openTap({ name: 'tap0', namespace, addresses: ['10.0.3.1/24'], up: true }))
@@ -67,8 +61,7 @@ async function open(namespace) {
   }
 }
 
-/** @param {'in' | 'out'} direction */
-function arrow(direction) {
+function arrow(direction: Direction): string {
   if (unicode) return direction === 'in' ? '←' : '→'
   return direction === 'in' ? '<-' : '->'
 }

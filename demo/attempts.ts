@@ -1,42 +1,42 @@
 /** Every attempt of one member to reach another, and what became of it: the table at the end, and the verdict. */
-import { COUNT, median } from './reach.mjs'
-import { bold, detail, dim, green, milliseconds, red, step, unicode } from './terminal.mjs'
+import { COUNT, type Member, median, type Reach } from './reach.js'
+import { bold, detail, dim, green, milliseconds, red, step, unicode } from './terminal.js'
 
-/** @typedef {import('./reach.mjs').Member} Member */
-/** @typedef {import('./reach.mjs').Reach} Reach */
+/** A network and who is on it. */
+export interface Group {
+  title: string
+  /** Its name in the table. */
+  short: string
+  members: Member[]
+}
 
-/** A network and who is on it. @typedef {{ title: string, short: string, members: Member[] }} Group */
+interface Result {
+  reach: Reach
+  /** Whether it should get replies. */
+  expected: boolean
+}
 
 const NONE = unicode ? '·' : '.'
 
 export class Attempts {
-  /** @type {Group[]} */
-  #groups = []
-  /** @type {Map<Member, Map<Member, { reach: Reach, expected: boolean }>>} */
-  #results = new Map()
-  #signal
+  readonly #groups: Group[] = []
+  readonly #results = new Map<Member, Map<Member, Result>>()
+  readonly #signal: AbortSignal
 
-  /** @param {AbortSignal} signal */
-  constructor(signal) {
+  constructor(signal: AbortSignal) {
     this.#signal = signal
   }
 
-  /** @param {Member} from @param {Member} to @param {number} count @param {boolean} expected */
-  async #attempt(from, to, count, expected) {
+  async #attempt(from: Member, to: Member, count: number, expected: boolean): Promise<Reach> {
     const reach = await from.reach(to.address, count, this.#signal)
     this.#signal.throwIfAborted()
-    const row = this.#results.get(from) ?? new Map()
+    const row = this.#results.get(from) ?? new Map<Member, Result>()
     this.#results.set(from, row.set(to, { reach, expected }))
     return reach
   }
 
-  /**
-   * Everybody on a network tries everybody else on it.
-   *
-   * @param {Group} group
-   * @param {number} atOnce how many pairs at a time
-   */
-  async within(group, atOnce = 8) {
+  /** Everybody on a network tries everybody else on it, `atOnce` pairs at a time. */
+  async within(group: Group, atOnce = 8): Promise<void> {
     this.#groups.push(group)
     const pairs = pairsOf(group.members, group.members)
     const outcomes = await step(
@@ -46,7 +46,7 @@ export class Attempts {
       (reaches) => reached(reaches) === pairs.length,
     )
     for (const [i, [from, to]] of pairs.entries()) {
-      const { times, sent, reason } = /** @type {Reach} */ (outcomes[i])
+      const { times, sent, reason } = outcomes[i] as Reach
       const pair = `${from.label} ${unicode ? '→' : '->'} ${to.label}`.padEnd(18)
       const words =
         times.length > 0 ? `${times.length} of ${sent}, ${milliseconds(median(times))} ms` : red(`none: ${reason}`)
@@ -55,7 +55,7 @@ export class Attempts {
   }
 
   /** Everybody tries those on the other networks, whom nobody should reach. */
-  async across() {
+  async across(): Promise<void> {
     const groups = this.#groups
     const pairs = groups.flatMap((a) => groups.filter((b) => a !== b).flatMap((b) => pairsOf(a.members, b.members)))
     await step(
@@ -66,8 +66,8 @@ export class Attempts {
     )
   }
 
-  /** The pairs that did not come out as they should, one line each. @returns {string[]} */
-  problems() {
+  /** The pairs that did not come out as they should, one line each. */
+  problems(): string[] {
     return [...this.#results].flatMap(([from, row]) =>
       [...row].flatMap(([to, { reach, expected }]) => {
         if (reach.times.length > 0 === expected) return []
@@ -77,20 +77,19 @@ export class Attempts {
   }
 
   /** How many pairs reached each other, and how many did not. */
-  totals() {
+  totals(): { reached: number; apart: number } {
     const all = [...this.#results.values()].flatMap((row) => [...row.values()])
     const reached = all.filter(({ reach }) => reach.times.length > 0).length
     return { reached, apart: all.length - reached }
   }
 
-  /** One line a member, one column a member: the median time in milliseconds, or a dot. @returns {string[]} */
-  table() {
+  /** One line a member, one column a member: the median time in milliseconds, or a dot. */
+  table(): string[] {
     const members = this.#groups.flatMap((group) => group.members)
     const label = Math.max(...members.map((member) => member.label.length))
     const lead = Math.max(...this.#groups.map((group) => group.short.length)) + 2
     const width = Math.max(label, 6) + 1
-    /** @param {(group: Group) => string} text */
-    const perGroup = (text) => this.#groups.map(text).join('  ')
+    const perGroup = (text: (group: Group) => string) => this.#groups.map(text).join('  ')
     const margin = ' '.repeat(lead + label + 2)
     const heads = perGroup(({ short, members: [first], members: { length } }) => {
       return (' '.repeat(width - (first?.label.length ?? 0)) + short).padEnd(width * length)
@@ -106,8 +105,7 @@ export class Attempts {
     return lines.map((line) => line.trimEnd())
   }
 
-  /** @param {Member} from @param {Member} to @param {number} width */
-  #cell(from, to, width) {
+  #cell(from: Member, to: Member, width: number): string {
     if (from === to) return ' '.repeat(width)
     const result = this.#results.get(from)?.get(to)
     if (result === undefined) return '?'.padStart(width)
@@ -118,25 +116,17 @@ export class Attempts {
   }
 }
 
-/** @param {Reach[]} reaches */
-function reached(reaches) {
+function reached(reaches: Reach[]): number {
   return reaches.filter(({ times }) => times.length > 0).length
 }
 
-/**
- * Works on all items, a few at a time: each may be a process.
- *
- * @template T, R
- * @param {T[]} items @param {number} size @param {(item: T) => Promise<R>} work
- */
-async function inGroups(items, size, work) {
-  /** @type {R[]} */
-  const results = []
+/** Works on all items, a few at a time: each may be a process. */
+async function inGroups<T, R>(items: T[], size: number, work: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
   for (let i = 0; i < items.length; i += size) results.push(...(await Promise.all(items.slice(i, i + size).map(work))))
   return results
 }
 
-/** @param {Member[]} from @param {Member[]} to @returns {[Member, Member][]} */
-function pairsOf(from, to) {
-  return from.flatMap((a) => to.filter((b) => a !== b).map((b) => /** @type {[Member, Member]} */ ([a, b])))
+function pairsOf(from: Member[], to: Member[]): [Member, Member][] {
+  return from.flatMap((a) => to.filter((b) => a !== b).map((b): [Member, Member] => [a, b]))
 }

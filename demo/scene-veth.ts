@@ -1,10 +1,9 @@
 /** Scene 1: two namespaces, and a veth pair between them, which is a cable with a plug at each end. */
 import { createVeth } from 'netkit'
-import { countingFrames, host } from './scenes.mjs'
-import { heading, step } from './terminal.mjs'
+import { countingFrames, host, type Scene, type Stage } from './scenes.js'
+import { heading, step } from './terminal.js'
 
-/** @param {import('./scenes.mjs').Stage} stage @returns {Promise<import('./scenes.mjs').Scene>} */
-export async function vethScene(stage) {
+export async function vethScene(stage: Stage): Promise<Scene> {
   const { lifetime, attempts } = stage
   const title = 'Two namespaces joined by a veth pair'
   heading(`1. ${title}`)
