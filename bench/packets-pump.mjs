@@ -44,12 +44,15 @@ const pumps = {
   },
 }
 
-/** Nanoseconds that all threads of a process have been running (proc_pid_schedstat(5)). */
-function cpuTime(pid) {
-  return fs
-    .readdirSync(`/proc/${pid}/task`)
-    .map((thread) => Number(fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')[0]))
-    .reduce((sum, time) => sum + time, 0)
+/** Nanoseconds that all threads of a process have been running, and waiting for a processor (proc_pid_schedstat(5)). */
+function schedule(pid) {
+  const times = { busy: 0, waited: 0 }
+  for (const thread of fs.readdirSync(`/proc/${pid}/task`)) {
+    const [busy, waited] = fs.readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1').split(' ')
+    times.busy += Number(busy)
+    times.waited += Number(waited)
+  }
+  return times
 }
 
 async function main() {
@@ -85,9 +88,11 @@ async function main() {
   const pump = design === 'c' ? children.at(-1).pid : process.pid
   process.on('message', async (milliseconds) => {
     const before = received()
-    const busy = cpuTime(pump)
+    const start = schedule(pump)
     await once(run(near, ['send', '10.99.0.2', '9000', '18', String(milliseconds)]), 'exit')
-    process.send({ frames: received() - before, cpu: cpuTime(pump) - busy })
+    const frames = received() - before
+    const end = schedule(pump)
+    process.send({ frames, busy: (end.busy - start.busy) / 1e6, waited: (end.waited - start.waited) / 1e6 })
   })
   process.send('ready')
 }

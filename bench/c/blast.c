@@ -1,7 +1,8 @@
 // The load of the packet benchmark: UDP datagrams as fast as one core makes them, and a socket that swallows them.
 //
 // blast send ADDRESS PORT BYTES MILLISECONDS
-// blast sink PORT                             holds the port until it is killed; what overflows its buffer the kernel drops
+// blast sink PORT                             holds the port until it is killed; what overflows its buffer the kernel
+// drops
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <signal.h>
@@ -21,14 +22,14 @@ static double now(void) {
   return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
 }
 
-static int send_all(int fd, const struct sockaddr_in *to, size_t bytes, double milliseconds) {
+static int send_all(int fd, const struct sockaddr_in* to, size_t bytes, double milliseconds) {
   static char payload[LARGEST];
   struct iovec part = {.iov_base = payload, .iov_len = bytes};
   struct mmsghdr burst[BURST] = {0};
   for (int i = 0; i < BURST; i++) {
     burst[i].msg_hdr = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
   }
-  if (connect(fd, (const struct sockaddr *)to, sizeof *to) < 0) return 1;
+  if (connect(fd, (const struct sockaddr*)to, sizeof *to) < 0) return 1;
   double end = now() + milliseconds;
   unsigned long sent = 0;
   while (now() < end) {
@@ -39,7 +40,7 @@ static int send_all(int fd, const struct sockaddr_in *to, size_t bytes, double m
   return 0;
 }
 
-int main(int count, char **words) {
+int main(int count, char** words) {
   // Not to be left behind when the benchmark is killed.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -47,7 +48,7 @@ int main(int count, char **words) {
   if (fd < 0) return 1;
   if (count == 3 && strcmp(words[1], "sink") == 0) {
     address.sin_port = htons(atoi(words[2]));
-    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) return 1;
+    if (bind(fd, (struct sockaddr*)&address, sizeof address) < 0) return 1;
     for (;;) pause();
   }
   if (count == 6 && strcmp(words[1], "send") == 0) {

@@ -1,7 +1,9 @@
-// What the packet benchmark compares with: two taps joined by a plain read/write loop. The taps come as descriptors 3 and 4.
+// What the packet benchmark compares with: two taps joined by a plain read/write loop. The taps come as descriptors 3
+// and 4.
 //
 // frameloop pump         copies frames both ways until it is killed
-// frameloop blocking     clears O_NONBLOCK on both descriptors (the flag belongs to the open file, so the parent sees it too)
+// frameloop blocking     clears O_NONBLOCK on both descriptors (the flag belongs to the open file, so the parent sees
+// it too)
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -43,7 +45,7 @@ static int block(void) {
   return 0;
 }
 
-int main(int count, char **words) {
+int main(int count, char** words) {
   // Not to be left behind when the benchmark is killed.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (count == 2 && strcmp(words[1], "pump") == 0) return pump();

@@ -1,5 +1,5 @@
-// The floor for `bench/links.mjs`: veth pairs with addresses by rtnetlink, many requests a send, an acknowledgement for the
-// last of them only. Makes the pairs in the namespace it is started in, and prints the milliseconds that took.
+// The floor for `bench/links.mjs`: veth pairs with addresses by rtnetlink, many requests a send, an acknowledgement for
+// the last of them only. Makes the pairs in the namespace it is started in, and prints the milliseconds that took.
 //
 //   links COUNT    COUNT pairs a<i> and b<i>, both ends up, an IPv4 address on each
 #define _GNU_SOURCE

@@ -19,7 +19,7 @@ import {
 import { type Address, addressMessage, readAddress } from './address.js'
 import { type AddressOptions, addressOptionKeys, type CheckedAddress, checkAddressInput } from './address-options.js'
 import { addressFlags, scopes } from './constants.js'
-import { indexOfLink } from './link-lookup.js'
+import { indexIfGiven, indexOfLink } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
 import { type Ask, allOrFirstError, change, dump } from './talk.js'
 
@@ -206,7 +206,8 @@ export class Addresses {
   /** Those that match the filter; all without one. The kernel filters by family and link. */
   async list(filter: AddressFilter = {}): Promise<Address[]> {
     checkAddressFilter(filter, 'filter')
-    const index = filter.link === undefined ? undefined : await indexOfLink(this.#namespace, filter.link, 'filter.link')
+    const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
+    const index = typeof found === 'object' ? await found : found
     return listAddresses(this.#namespace, index, filter)
   }
 
@@ -236,7 +237,8 @@ export class Addresses {
 
   async #add(options: NewAddress, replace: boolean): Promise<void> {
     const address = checkNewAddress(options)
-    const index = await indexOfLink(this.#namespace, options.link, 'options.link')
+    const found = indexOfLink(this.#namespace, options.link, 'options.link')
+    const index = typeof found === 'object' ? await found : found
     await addAddress(this.#namespace, index, address, () => nameOf(options.link), replace)
   }
 
@@ -258,7 +260,8 @@ export class Addresses {
   /** Takes an address from a link; one with a peer is named with it. Rejects with ENOENT when the link does not have it. */
   async remove(options: Pick<NewAddress, 'link' | 'address' | 'peer'>): Promise<void> {
     const address = checkNewAddress(options)
-    const index = await indexOfLink(this.#namespace, options.link, 'options.link')
+    const found = indexOfLink(this.#namespace, options.link, 'options.link')
+    const index = typeof found === 'object' ? await found : found
     await removeAddress(this.#namespace, index, address, nameOf(options.link))
   }
 }

@@ -23,7 +23,8 @@ export function checkLinkSetUp(options: LinkSetUp, path: string): void {
 /** Gives an existing link its settings and addresses, and returns it. The options are checked. */
 export async function configureLink(namespace: Namespace, name: string, options: LinkSetUp): Promise<Link> {
   const { addresses, ...settings } = options
-  const master = await indexOfMaster(namespace, settings.master, 'options.master')
+  const masterFound = indexOfMaster(namespace, settings.master, 'options.master')
+  const master = typeof masterFound === 'object' ? await masterFound : masterFound
   const asked = Object.values(settings).some((value) => value !== undefined)
   const set = (step: LinkSettings) =>
     change(namespace, {

@@ -79,7 +79,8 @@ export async function createBridge(options: NewBridge = {}): Promise<Link<'bridg
   const { common, own } = kindOptions('bridge', rest, newLinkKeys, 'options')
   checkNewLink(common, 'options')
   const namespace = common.namespace instanceof Object ? (common.namespace as Namespace) : currentNamespace()
-  const links = await Promise.all(ports.map((port, i) => portLink(namespace, port, `options.ports[${i}]`)))
+  const lookUps = ports.map((port, i) => portLink(namespace, port, `options.ports[${i}]`))
+  const links = lookUps.length === 0 ? [] : await Promise.all(lookUps)
   const bridge = await makeLink(common, 'bridge', own, 'options')
   return undoOnFailure(
     async () => {
@@ -125,7 +126,8 @@ async function makeLink(
   path: string,
 ): Promise<Link> {
   const namespace = options.namespace ?? currentNamespace()
-  const master = await indexOfMaster(namespace, options.master, `${path}.master`)
+  const found = indexOfMaster(namespace, options.master, `${path}.master`)
+  const master = typeof found === 'object' ? await found : found
   const { index, name } = place(options)
   const { first, later } = inSteps(options)
   const payload = await requestThenRead(

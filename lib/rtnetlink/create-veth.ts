@@ -22,10 +22,11 @@ export async function createVeth(
   checkNewLink(right, 'right')
   const here = left.namespace ?? currentNamespace()
   const there = right.namespace ?? currentNamespace()
-  const [leftMaster, rightMaster] = await Promise.all([
+  const masters = [
     indexOfMaster(here, left.master, 'left.master'),
     indexOfMaster(there, right.master, 'right.master'),
-  ])
+  ] as const
+  const [leftMaster, rightMaster] = areKnown(masters) ? masters : await Promise.all(masters)
   const near = place(left)
   const far = place(right)
   const nearSteps = inSteps(left)
@@ -89,6 +90,11 @@ async function finishPeer(
     what: `cannot set up ${peer}`,
   })
   return new Link<'veth'>(namespace, await requestThenRead(finished, read()), true)
+}
+
+/** Awaiting what needs no waiting would let later requests of the same tick go first. */
+function areKnown<T>(values: readonly [T | Promise<T>, T | Promise<T>]): values is readonly [T, T] {
+  return !values.some((value) => value instanceof Promise)
 }
 
 function sameNamespace(one: Namespace, other: Namespace): boolean {

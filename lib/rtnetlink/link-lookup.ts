@@ -26,8 +26,11 @@ export function fetchLink(namespace: Namespace, link: string | number, what: Des
   )
 }
 
-/** The index of a link in a namespace. A Link must be in that namespace; a name is looked up. */
-export async function indexOfLink(namespace: Namespace, link: LinkReference, name: string): Promise<number> {
+/**
+ * The index of a link in a namespace. A Link must be in that namespace; a name is looked up. A promise only then: what needs no
+ * answer first must not be overtaken by what is asked for later in the same tick, so callers await it only if it is one.
+ */
+export function indexOfLink(namespace: Namespace, link: LinkReference, name: string): number | Promise<number> {
   checkLinkReference(link, name)
   if (typeof link === 'number') return link
   if (isLink(link)) {
@@ -36,6 +39,10 @@ export async function indexOfLink(namespace: Namespace, link: LinkReference, nam
     }
     return link.index
   }
+  return lookUp(namespace, link, name)
+}
+
+async function lookUp(namespace: Namespace, link: string, name: string): Promise<number> {
   try {
     const payload = await fetchLink(namespace, link, `${name}: no link '${link}' in ${labelOf(namespace)}`)
     return linkMessage.header.decode(sourceOf(payload), 0, payload.length).index
@@ -51,12 +58,20 @@ export async function indexOfLink(namespace: Namespace, link: LinkReference, nam
   }
 }
 
-/** The index of a master: 0 for none, undefined when nothing was said. */
-export async function indexOfMaster(
+/** The same; undefined when nothing was said. */
+export function indexIfGiven(
+  namespace: Namespace,
+  link: LinkReference | undefined,
+  name: string,
+): number | undefined | Promise<number> {
+  return link === undefined ? undefined : indexOfLink(namespace, link, name)
+}
+
+/** The index of a master: 0 for none, undefined when nothing was said. A promise as above. */
+export function indexOfMaster(
   namespace: Namespace,
   master: LinkReference | null | undefined,
   name: string,
-): Promise<number | undefined> {
-  if (master === undefined) return undefined
-  return master === null ? 0 : indexOfLink(namespace, master, name)
+): number | undefined | Promise<number> {
+  return master === null ? 0 : indexIfGiven(namespace, master, name)
 }

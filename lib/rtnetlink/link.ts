@@ -6,7 +6,7 @@ import type { Namespace } from '../namespace/namespace.js'
 import { copyOf, LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
 import { NetlinkSubscription } from '../netlink/subscription.js'
-import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError } from '../validate.js'
+import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkSignal, typeError } from '../validate.js'
 import { AF_UNSPEC, checkPrefix } from '../values/ip.js'
 import type { Address } from './address.js'
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
@@ -193,7 +193,8 @@ export class Link<K extends string = string> {
     const target = settings.namespace ?? this.#namespace
     const moves = settings.namespace !== undefined && target.inode !== this.#namespace.inode
     const name = settings.name ?? this.name
-    const master = await indexOfMaster(target, settings.master, 'changes.master')
+    const found = indexOfMaster(target, settings.master, 'changes.master')
+    const master = typeof found === 'object' ? await found : found
     const asked = change(this.#namespace, {
       definition: linkMessage,
       request: 'RTM_NEWLINK',
@@ -310,11 +311,10 @@ export class Link<K extends string = string> {
     const promise = new Promise<void>((...settle) => {
       ;[resolve, reject] = settle
     })
-    const look = () => {
+    const look = () =>
       this.#fetch()
         .then(() => holds(this) && resolve())
         .catch(reject)
-    }
     const subscription = await NetlinkSubscription.open(
       descriptorOf(this.#namespace),
       0,
@@ -335,22 +335,21 @@ export class Link<K extends string = string> {
             reject(error)
           }
         },
-        onOverrun: look,
+        onOverrun: () => void look(),
         onError: reject,
       },
     )
-    const timer = Number.isFinite(timeout)
-      ? setTimeout(() => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`)), timeout)
-      : undefined
+    const late = () => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`))
     const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
     const forget = onClose(this.#namespace, () =>
       reject(new AbortError(`${what} was aborted: ${labelOf(this.#namespace)} was closed`)),
     )
     signal?.addEventListener('abort', abort, { once: true })
     if (signal?.aborted) abort()
+    // What happened before the subscription is not told by it. Whatever the timeout, this look counts.
+    const first = look()
+    const timer = Number.isFinite(timeout) ? setTimeout(() => void first.then(late), timeout) : undefined
     try {
-      // What happened before the subscription is not told by it.
-      look()
       await promise
       return this
     } finally {
@@ -394,6 +393,9 @@ function conditionCheck<L extends Link>(condition: LinkCondition | ((link: L) =>
   if (typeof condition !== 'object' || condition === null)
     throw typeError('condition', 'an object or a function', condition)
   checkOptions(condition, 'condition', ['up', 'running', 'operationalState'])
+  for (const key of ['up', 'running'] as const) {
+    if (condition[key] !== undefined) checkBoolean(condition[key], `condition.${key}`)
+  }
   if (condition.operationalState !== undefined) {
     checkOneOf(
       condition.operationalState,

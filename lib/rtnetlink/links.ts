@@ -47,7 +47,8 @@ export class Links {
     checkOptions(filter, 'filter', ['kind', 'master', 'up'])
     if (filter.kind !== undefined) checkString(filter.kind, 'filter.kind')
     if (filter.up !== undefined) checkBoolean(filter.up, 'filter.up')
-    const master = await indexOfMaster(this.#namespace, filter.master, 'filter.master')
+    const found = indexOfMaster(this.#namespace, filter.master, 'filter.master')
+    const master = typeof found === 'object' ? await found : found
     const links = await dump(
       this.#namespace,
       {

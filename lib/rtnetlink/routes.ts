@@ -17,7 +17,7 @@ import {
   maskOctets,
 } from '../values/ip.js'
 import { nexthopFlags, routeProtocols, routeTables, routeTypes, rtnetlinkConstants, scopes } from './constants.js'
-import { indexOfLink } from './link-lookup.js'
+import { indexIfGiven } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
 import { type Route, readRoute, routeMessage } from './route.js'
 import { type Ask, ask, change, dump } from './talk.js'
@@ -108,16 +108,18 @@ function checkDestination(to: unknown, hints: (string | undefined)[], name: stri
 function checkRoute(route: NewRoute, name: string): CheckedRoute {
   checkOptions(route, name, routeKeys)
   const { via, source, table, type, scope, protocol, metric, mtu, onlink } = route
+  const gateway = via === undefined ? undefined : checkIp(via, `${name}.via`)
+  const from = source === undefined ? undefined : checkIp(source, `${name}.source`)
   const prefix = checkDestination(route.to, [via, source], `${name}.to`)
   const masked = maskOctets(prefix.octets, prefix.prefixLength)
   if (masked.some((octet, i) => octet !== prefix.octets[i])) {
     const network = `${formatIp(masked)}/${prefix.prefixLength}`
     throw valueError(`${name}.to`, route.to, `has bits set after its prefix; the network is '${network}'`)
   }
-  if (via !== undefined && checkIp(via, `${name}.via`).length < prefix.octets.length) {
+  if (gateway !== undefined && gateway.length < prefix.octets.length) {
     throw valueError(`${name}.via`, via, 'is IPv4, and leads to no IPv6 destination')
   }
-  if (source !== undefined && familyOf(checkIp(source, `${name}.source`)) !== prefix.family) {
+  if (from !== undefined && familyOf(from) !== prefix.family) {
     throw valueError(`${name}.source`, source, "is not of the destination's family")
   }
   checkTable(table, `${name}.table`)
@@ -175,7 +177,8 @@ export class Routes {
     const via = filter.via === undefined ? undefined : formatIp(checkIp(filter.via, 'filter.via'))
     const protocol = filter.protocol === undefined ? undefined : protocolNumber(filter.protocol)
     const to = filter.to === undefined ? undefined : checkDestination(filter.to, [filter.via], 'filter.to')
-    const index = filter.link === undefined ? undefined : await indexOfLink(this.#namespace, filter.link, 'filter.link')
+    const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
+    const index = typeof found === 'object' ? await found : found
     const hinted = filter.to === 'default' && filter.via === undefined ? undefined : to?.family
     const family = filter.family === undefined ? hinted : filter.family === 'inet' ? AF_INET : AF_INET6
     const table = filter.table === 'all' ? undefined : tableNumber(filter.table)
@@ -248,7 +251,7 @@ export class Routes {
     checkRoute(route, 'route')
     const { link, onlink, scope, source: from, mtu, metric, ...match } = route
     const source = from === undefined ? undefined : formatIp(checkIp(from, 'route.source'))
-    const index = link === undefined ? undefined : await indexOfLink(this.#namespace, link, 'route.link')
+    const index = await indexIfGiven(this.#namespace, link, 'route.link')
     const search = async () => {
       const routes = await this.list({ ...match, type: match.type ?? 'unicast', link: index })
       return routes.find(
@@ -312,7 +315,8 @@ export class Routes {
 
   async #change(request: 'RTM_NEWROUTE' | 'RTM_DELROUTE', route: NewRoute, flags: number, what: string): Promise<void> {
     const { prefix } = checkRoute(route, 'route')
-    const index = route.link === undefined ? undefined : await indexOfLink(this.#namespace, route.link, 'route.link')
+    const found = indexIfGiven(this.#namespace, route.link, 'route.link')
+    const index = typeof found === 'object' ? await found : found
     await change(this.#namespace, { ...routeRequest(request, prefix, route, index, what), flags })
   }
 }

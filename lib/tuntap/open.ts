@@ -3,9 +3,9 @@ import { statSync } from 'node:fs'
 import { errnoName } from '../errno.js'
 import { type NetkitError, systemError, throwIfAborted } from '../errors.js'
 import { capabilityHint, descriptorOf } from '../namespace/internal.js'
-import { INITIAL_USER_NAMESPACE } from '../namespace/privileges.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
+import { INITIAL_USER_NAMESPACE } from '../namespace/privileges.js'
 import { native, type TunResult } from '../native.js'
 import type { AddressInput } from '../rtnetlink/address-options.js'
 import { configureLink } from '../rtnetlink/configure.js'
@@ -180,5 +180,7 @@ function openHint(code: string): string | undefined {
 function user(): string {
   const id = process.geteuid?.()
   const initial = statSync('/proc/thread-self/ns/user', { throwIfNoEntry: false })?.ino === INITIAL_USER_NAMESPACE
-  return initial || id === undefined ? `user ${id}` : `user ${id} of a user namespace, which is another user outside of it`
+  return initial || id === undefined
+    ? `user ${id}`
+    : `user ${id} of a user namespace, which is another user outside of it`
 }

@@ -52,8 +52,8 @@ export function writeSnippets(folder: string, snippets: readonly Snippet[]): str
   return snippets.map((snippet) => `${name(snippet)}.js`)
 }
 
-/** Runs the TypeScript compiler. Throws with its words when it finds something, unless `ignored` matches the line. */
-export function compile(args: readonly string[], ignored = /^\b$/): void {
+/** Runs the TypeScript compiler. Throws with its words when it finds something. */
+export function compile(args: readonly string[]): void {
   const strictness = ['--strict', '--noUncheckedIndexedAccess', '--module', 'nodenext', '--target', 'es2022']
   const libraries = ['--lib', 'es2022,esnext.disposable', '--types', 'node', '--skipLibCheck', '--pretty', 'false']
   const compiler = join(packageFolder, 'node_modules/typescript/bin/tsc')
@@ -64,9 +64,7 @@ export function compile(args: readonly string[], ignored = /^\b$/): void {
       stdio: ['ignore', 'pipe', 'pipe'],
     })
   } catch (error) {
-    const words = (error as { stdout?: string }).stdout ?? String(error)
-    const lines = words.split('\n').filter((line) => line !== '' && !ignored.test(line))
-    if (lines.length > 0) throw new Error(lines.join('\n'))
+    throw new Error((error as { stdout?: string }).stdout ?? String(error))
   }
 }
 
