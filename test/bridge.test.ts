@@ -181,7 +181,7 @@ t.test('a failure leaves nothing', namespaces, async (t) => {
         createBridge({
           name: 'br0',
           namespace: red,
-          addresses: [{ address: '10.0.0.1/24', label: 'br0:' + 'x'.repeat(12) }],
+          addresses: [{ address: '10.0.0.1/24', label: `br0:${'x'.repeat(12)}` }],
         }),
       { code: 'ERR_INVALID_ARG_VALUE' },
     ],

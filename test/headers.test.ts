@@ -44,12 +44,12 @@ const internal: Readonly<Record<string, string>> = { ENOTSUPP: 'include/linux/er
 
 /** Our words that are not the header's. */
 const otherWords: Readonly<Record<string, string>> = {
-  'IFA_F_HOME': 'IFA_F_HOMEADDRESS',
-  'IFA_F_MNGTMPADDR': 'IFA_F_MANAGETEMPADDR',
-  'IFA_F_AUTOJOIN': 'IFA_F_MCAUTOJOIN',
-  'IF_OPER_NOT_PRESENT': 'IF_OPER_NOTPRESENT',
-  'IF_OPER_LOWER_LAYER_DOWN': 'IF_OPER_LOWERLAYERDOWN',
-  'RT_SCOPE_GLOBAL': 'RT_SCOPE_UNIVERSE',
+  IFA_F_HOME: 'IFA_F_HOMEADDRESS',
+  IFA_F_MNGTMPADDR: 'IFA_F_MANAGETEMPADDR',
+  IFA_F_AUTOJOIN: 'IFA_F_MCAUTOJOIN',
+  IF_OPER_NOT_PRESENT: 'IF_OPER_NOTPRESENT',
+  IF_OPER_LOWER_LAYER_DOWN: 'IF_OPER_LOWERLAYERDOWN',
+  RT_SCOPE_GLOBAL: 'RT_SCOPE_UNIVERSE',
 }
 
 /** The constants of a table of ours: the header's name is a prefix and our word in capitals. */
@@ -71,10 +71,13 @@ function assertion(name: string, condition: string, what: string): string[] {
   if (internal[name] !== undefined) return []
   const line = `_Static_assert(${condition}, "${what}");`
   const since = newer[name]
-  return since === undefined ? [line] : [`#if LINUX_VERSION_CODE >= KERNEL_VERSION(${since[0]}, ${since[1]}, 0)`, line, '#endif']
+  return since === undefined
+    ? [line]
+    : [`#if LINUX_VERSION_CODE >= KERNEL_VERSION(${since[0]}, ${since[1]}, 0)`, line, '#endif']
 }
 
-const constant = ([name, number]: [string, number]) => assertion(name, `(${name}) == ${number}`, `${name} is not ${number}`)
+const constant = ([name, number]: [string, number]) =>
+  assertion(name, `(${name}) == ${number}`, `${name} is not ${number}`)
 
 function structAssertions(): string[] {
   return allStructs.flatMap(({ name, size, fields }) => [
@@ -134,7 +137,8 @@ test('an attribute number stands once in its table', (t) => {
 
 test('structs have the layout of the headers', { skip }, (t) => {
   const names = allStructs.map(({ name }) => name)
-  for (const name of ['ifinfomsg', 'ifaddrmsg', 'rtmsg', 'rtnexthop', 'rtnl_link_stats64']) t.ok(names.includes(name), name)
+  for (const name of ['ifinfomsg', 'ifaddrmsg', 'rtmsg', 'rtnexthop', 'rtnl_link_stats64'])
+    t.ok(names.includes(name), name)
   t.equal(complaints(structAssertions()), '')
   t.end()
 })
@@ -163,7 +167,10 @@ test('constants are those of the headers', { skip }, (t) => {
 
 test('every errno of the headers has a name', { skip }, (t) => {
   const { stdout } = spawnSync('cc', ['-dM', '-E', '-include', 'errno.h', '-x', 'c', '/dev/null'], { encoding: 'utf8' })
-  const macros = [...stdout.matchAll(/^#define (E[A-Z0-9]+) (\d+)$/gm)].map(([, name = '', number]) => [name, Number(number)])
+  const macros = [...stdout.matchAll(/^#define (E[A-Z0-9]+) (\d+)$/gm)].map(([, name = '', number]) => [
+    name,
+    Number(number),
+  ])
   t.ok(macros.length > 120)
   for (const [name, number] of macros) t.equal(errnoName(Number(number)), name)
   t.end()

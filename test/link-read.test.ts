@@ -136,7 +136,7 @@ for (const one of raw) {
   const { kind, data, shown, parent } = one
   t.test(`kind ${kind}, which has no table`, await needs('namespaces', 'ip'), async (t) => {
     const red = await scratch(t)
-    await createBridge({ name: 'under', namespace: red })
+    const under = await createBridge({ name: 'under', namespace: red })
     const refused = await made(red, one)
     if (refused !== undefined && /Unknown device type/.test(refused)) {
       await t.rejects(createLink({ kind, namespace: red, data }), { code: 'EOPNOTSUPP', syscall: 'RTM_NEWLINK' })
@@ -148,16 +148,18 @@ for (const one of raw) {
     t.equal(theirs.kind, kind)
     for (const [key, bytes] of Object.entries(data)) t.equal(hex(theirs.options[key]), hex(bytes), `${kind} ${key}`)
     await theirs.delete()
-    // A link on another one needs IFLA_LINK, which is not among the options of all links: made as root of the raw kind only.
-    if (parent === true) return
-    const ours = await createLink({ kind, name: 'ours', namespace: red, data, alias: 'raw' })
+    const below = parent === true ? { parent: under } : {}
+    const ours = await createLink({ kind, name: 'ours', namespace: red, data, alias: 'raw', ...below })
+    if (parent === true) t.equal(ours.parent, under.index)
     const [json] = await ip(red, 'link', 'show', 'ours')
     t.match(json.linkinfo, shown)
     t.equal(json.ifalias, 'raw')
     for (const [key, bytes] of Object.entries(data)) t.equal(hex(ours.options[key]), hex(bytes), `${kind} ${key}`)
     t.match(ours.toJSON().options, Object.fromEntries(Object.entries(data).map(([key, bytes]) => [key, hex(bytes)])))
-    const again = await red.links.ensure({ kind, name: 'ours', data })
+    const again = await red.links.ensure({ kind, name: 'ours', data, ...below })
     t.same(again.changed, [], 'ensure compares raw attributes too')
+    const another = { code: 'EEXIST', message: /a link of that name has parent/ }
+    await t.rejects(red.links.ensure({ kind, name: 'ours', data, parent: 'lo' }), another)
     const { iproute2, netkit } = await bothOf(red, 'ours')
     t.same(netkit, iproute2)
     const same: Link = await red.links.get(ours)

@@ -8,8 +8,8 @@ import { linkMessage } from '../dist/rtnetlink/link-attributes.js'
 import { InterruptedDumpError } from '../dist/rtnetlink/talk.js'
 import * as acknowledgements from './captures/acknowledgements.js'
 import * as links from './captures/links.js'
-import { descriptors } from './support/counting.js'
 import { hook, messagesIn, real, type Sent } from './netlink-hooks.js'
+import { descriptors } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { ipDo, scratch } from './support/scratch.js'
 import '../dist/index.js'
@@ -127,7 +127,11 @@ test('a dump that fails at its end', async (t) => {
     kernelMessage: 'Filter by device index not supported for link dumps',
   })
   t.equal(answers, 1)
-  await t.rejects(connection.request(question('list', undefined, NLM_F_DUMP)), { code: 'EINVAL' }, 'the next one is sent')
+  await t.rejects(
+    connection.request(question('list', undefined, NLM_F_DUMP)),
+    { code: 'EINVAL' },
+    'the next one is sent',
+  )
 })
 
 test('one dump at a time, in parts, and what is asked for behind it waits', async (t) => {
@@ -346,7 +350,14 @@ test('a send that fails', async (t) => {
     connection.request(question('b', undefined, NLM_F_DUMP)),
   ])
   t.match(results, [
-    { reason: { code: 'ENOBUFS', syscall: 'RTM_GETLINK', message: /^a: cannot send a netlink request/, cause: { syscall: 'sendmsg' } } },
+    {
+      reason: {
+        code: 'ENOBUFS',
+        syscall: 'RTM_GETLINK',
+        message: /^a: cannot send a netlink request/,
+        cause: { syscall: 'sendmsg' },
+      },
+    },
     { reason: { code: 'ENOBUFS', message: /^b: / } },
   ])
   restore()
@@ -372,7 +383,11 @@ test('after a loss the socket is emptied before anything is sent', async (t) => 
   t.same(log, ['sent', 'read', 'read', 'sent'])
   losses = 3
   const broken = kernel(t, () => ({ bytes: new Uint8Array(), error: -9 }))
-  await t.rejects(connection.request(question('c')), { code: 'EBADF' }, 'an error that stays is not read again and again')
+  await t.rejects(
+    connection.request(question('c')),
+    { code: 'EBADF' },
+    'an error that stays is not read again and again',
+  )
   broken()
 })
 

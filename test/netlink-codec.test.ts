@@ -1,31 +1,22 @@
 /** Messages of the kernel and of iproute2, byte by byte: parse, compare, emit, and get the same bytes. */
 import { type Test, test } from 'tap'
-import { type Acknowledgement, decodeAcknowledgement, refusal } from '../dist/netlink/acknowledgement.js'
-import { sourceOf } from '../dist/netlink/bytes.js'
-import { type AnyDefinition, forEachMessage, HEADER_SIZE, type Message } from '../dist/netlink/message.js'
+import { type AnyDefinition, HEADER_SIZE } from '../dist/netlink/message.js'
 import { addressMessage, readAddress } from '../dist/rtnetlink/address.js'
 import { linkMessage } from '../dist/rtnetlink/link-attributes.js'
 import { readRoute, routeMessage } from '../dist/rtnetlink/route.js'
-import * as acknowledgements from './captures/acknowledgements.js'
 import * as addresses from './captures/addresses.js'
 import * as bridges from './captures/bridge.js'
-import { capture } from './captures/capture.js'
+import { messageOf, capture as raw } from './captures/capture.js'
 import * as links from './captures/links.js'
 import * as requests from './captures/requests.js'
 import * as routes from './captures/routes.js'
 // Loads every file that has a table.
 import '../dist/index.js'
 
-/** The only message of some bytes. */
-function messageOf(bytes: Uint8Array): Message {
-  const found: Message[] = []
-  forEachMessage(sourceOf(bytes), bytes.length, (message) => found.push(message))
-  const [message] = found
-  if (message === undefined || found.length > 1) throw new Error(`${found.length} messages where one was expected`)
-  return message
-}
-
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex').replace(/(.{8})/g, '$1 ')
+const hex = (bytes: Uint8Array) =>
+  Buffer.from(bytes)
+    .toString('hex')
+    .replace(/(.{8})/g, '$1 ')
 
 /** Checks that what was read from a message is written as it came: all behind the struct nlmsghdr, which sending fills in. */
 function emitsTheSame(t: Test, definition: AnyDefinition, bytes: Uint8Array, expected = bytes): void {
@@ -34,9 +25,6 @@ function emitsTheSame(t: Test, definition: AnyDefinition, bytes: Uint8Array, exp
   const again = definition.encode(message.type, message.flags, header, attributes)
   t.equal(hex(again.subarray(HEADER_SIZE)), hex(expected.subarray(HEADER_SIZE)), 'is written as it came')
 }
-
-/** The bytes of an attribute that a table does not know, or that is kept as it is. */
-const raw = (text: string) => capture(text)
 
 test('lo', (t) => {
   const message = messageOf(links.loopback)
@@ -264,97 +252,6 @@ test('routes', (t) => {
   t.end()
 })
 
-test('acknowledgements', (t) => {
-  const cases = [
-    [acknowledgements.acknowledgement, 0, {}],
-    [acknowledgements.noDevice, 19, {}],
-    [acknowledgements.done, 0, {}],
-    [acknowledgements.failedDump, 22, { message: 'Filter by device index not supported for link dumps' }],
-    [acknowledgements.refusal, 34, { message: 'Attribute failed policy validation', offset: 68 }],
-    [acknowledgements.wholeRefusal, 34, { message: 'Attribute failed policy validation', offset: 68 }],
-  ] as const
-  for (const [bytes, errno, extended] of cases) {
-    const result = decodeAcknowledgement(messageOf(bytes))
-    t.equal(result.errno, errno)
-    t.match(result.extended, extended)
-    t.equal(Object.keys(result.extended).length > 0, Object.keys(extended).length > 0)
-  }
-  t.equal(decodeAcknowledgement(messageOf(raw('10000000 03000200 01000000 00000000'))).errno, 0, 'an empty NLMSG_DONE')
-  const positive = raw('14000000 03000200 01000000 00000000 05000000')
-  t.equal(decodeAcknowledgement(messageOf(positive)).errno, 0, 'a positive number in NLMSG_DONE is no error')
-  t.end()
-})
-
-test('a lying extended acknowledgement does not hide the errno', (t) => {
-  const bytes = Buffer.from(acknowledgements.refusal)
-  bytes.writeUInt16LE(0x7fff, 36)
-  t.same(decodeAcknowledgement(messageOf(bytes)), { errno: 34, extended: {} })
-  const whole = Buffer.from(acknowledgements.wholeRefusal)
-  whole.writeUInt32LE(0x7fff_ffff, 20)
-  t.same(decodeAcknowledgement(messageOf(whole)), { errno: 34, extended: {} })
-  for (let length = 20; length < acknowledgements.refusal.length; length++) {
-    const cut = Buffer.from(acknowledgements.refusal.subarray(0, length))
-    cut.writeUInt32LE(length, 0)
-    t.equal(decodeAcknowledgement(messageOf(cut)).errno, 34)
-  }
-  t.end()
-})
-
-test('a refusal names the attribute', (t) => {
-  const description = { what: 'cannot create br1', syscall: 'RTM_NEWLINK', definition: linkMessage }
-  const request = acknowledgements.refusedRequest
-  const refusalOf = (extended: Acknowledgement['extended']) => refusal({ errno: 34, extended }, request, description)
-  t.match(refusal(decodeAcknowledgement(messageOf(acknowledgements.refusal)), request, description), {
-    message:
-      'cannot create br1: Attribute failed policy validation (ERANGE, RTM_NEWLINK, IFLA_INFO_DATA.IFLA_BR_PRIORITY)',
-    code: 'ERANGE',
-    errno: -34,
-    syscall: 'RTM_NEWLINK',
-    kernelMessage: 'Attribute failed policy validation',
-    attribute: 'IFLA_INFO_DATA.IFLA_BR_PRIORITY',
-  })
-  const places: [number, string | undefined][] = [
-    [0, undefined],
-    [16, undefined],
-    [31, undefined],
-    [32, 'IFLA_IFNAME'],
-    [39, 'IFLA_IFNAME'],
-    [40, 'IFLA_LINKINFO'],
-    [44, 'IFLA_LINKINFO.IFLA_INFO_KIND'],
-    [56, 'IFLA_LINKINFO.IFLA_INFO_DATA'],
-    [59, 'IFLA_LINKINFO.IFLA_INFO_DATA'],
-    [60, 'IFLA_INFO_DATA.IFLA_BR_HELLO_TIME'],
-    [68, 'IFLA_INFO_DATA.IFLA_BR_PRIORITY'],
-    [72, 'IFLA_INFO_DATA.IFLA_BR_PRIORITY'],
-    [76, undefined],
-    [0xffff_ffff, undefined],
-  ]
-  for (const [offset, attribute] of places) t.equal(refusalOf({ offset }).attribute, attribute, `offset ${offset}`)
-  t.match(refusalOf({ missingType: 6, missingNest: 56 }), {
-    kernelMessage: 'numerical result out of range (missing: IFLA_INFO_DATA.IFLA_BR_PRIORITY)',
-  })
-  t.match(refusalOf({ message: 'Wanted', missingType: 13 }), { kernelMessage: 'Wanted (missing: IFLA_TXQLEN)' })
-  t.match(refusalOf({ missingType: 2, missingNest: 40 }).message, '(missing: IFLA_LINKINFO.IFLA_INFO_DATA)')
-  t.match(refusalOf({ missingType: 999 }).message, '(missing: attribute 999)')
-  t.match(refusalOf({ missingType: 999, missingNest: 40 }).message, '(missing: IFLA_LINKINFO.attribute 999)')
-  t.end()
-})
-
-test('the hint is asked for when it is about privileges', (t) => {
-  let asked = 0
-  const hint = () => {
-    asked++
-    return 'become root'
-  }
-  const description = { what: 'cannot', syscall: 'RTM_NEWLINK', definition: linkMessage, hint }
-  for (const errno of [1, 13]) {
-    t.match(refusal({ errno, extended: {} }, acknowledgements.refusedRequest, description), { hint: 'become root' })
-  }
-  t.equal(refusal({ errno: 17, extended: {} }, acknowledgements.refusedRequest, description).hint, undefined)
-  t.equal(asked, 2)
-  t.end()
-})
-
 /** Requests of iproute2 that netkit writes in the same way, byte by byte. */
 test("iproute2's requests", (t) => {
   const cases: [AnyDefinition, Uint8Array, object, object][] = [
@@ -419,7 +316,10 @@ test("iproute2's requests that netkit writes a little differently", (t) => {
     info: { kind: 'veth', data: { peer: { header: { index: 0 }, attributes: peer } } },
   })
   const bridge = linkMessage.decode(messageOf(requests.addBridge))
-  t.same(bridge.attributes, { name: 'br1', info: { kind: 'bridge', data: { forwardDelay: 4000, ageingTime: 100_000 } } })
+  t.same(bridge.attributes, {
+    name: 'br1',
+    info: { kind: 'bridge', data: { forwardDelay: 4000, ageingTime: 100_000 } },
+  })
   for (const decoded of [veth, bridge]) {
     const again = linkMessage.encode(16, 0x605, decoded.header, decoded.attributes)
     t.same(linkMessage.decode(messageOf(again)), decoded)
@@ -454,14 +354,17 @@ test('messages with something in them that does not fit', (t) => {
     ['IFLA_LINKINFO', 'IFLA_INFO_DATA', 'IFLA_BR_PRIORITY'],
     /has 1 bytes where 2 are needed/,
   )
-  malformed(
-    addressMessage,
-    '20000000 14000000 00000000 00000000 02180000 01000000 07000100 0a000100',
-    ['IFA_ADDRESS'],
-    /3 bytes/,
-  )
-  const nexthop = (length: string) =>
-    `28000000 18000000 00000000 00000000 00000000*3 0c000900 ${length}0000 01000000`
+  const address = (message: string, attribute: string, contents: string) =>
+    malformed(
+      addressMessage,
+      `${message}000000 14000000 00000000 00000000 02180000 01000000 ${attribute}000100 ${contents}`,
+      ['IFA_ADDRESS'],
+      /has \d+ bytes where 4 or 16 make an address/,
+    )
+  address('20', '07', '0a000100')
+  address('24', '09', '0a000100 01000000')
+  address('30', '15', '00000000*5')
+  const nexthop = (length: string) => `28000000 18000000 00000000 00000000 00000000*3 0c000900 ${length}0000 01000000`
   malformed(routeMessage, nexthop('0c00'), ['RTA_MULTIPATH'], /claims 12 bytes where 8 are left/)
   malformed(routeMessage, nexthop('0400'), ['RTA_MULTIPATH'], /claims 4 bytes where 8 are left/)
   t.throws(() => messageOf(raw(`15${link.slice(2)}`)), /holds a netlink message that claims 21 bytes where 20 are left/)

@@ -3,31 +3,34 @@ import './netlink-hooks.js'
 import { type Test, test } from 'tap'
 import { AbortError, NetkitError } from '../dist/errors.js'
 import type { Namespace } from '../dist/namespace/namespace.js'
-import { attributes, nested } from '../dist/netlink/table.js'
-import { attributeU16, attributeU32, binary, repeated, text } from '../dist/netlink/attribute.js'
 import { NetlinkConnection, type Request } from '../dist/netlink/connection.js'
-import { type Message, MessageDefinition, netlinkConstants } from '../dist/netlink/message.js'
-import { be16, octets, Struct, u8, u16, u32 } from '../dist/netlink/struct.js'
+import { type Message, netlinkConstants } from '../dist/netlink/message.js'
 import { addressMessage } from '../dist/rtnetlink/address.js'
 import { rtnetlinkConstants } from '../dist/rtnetlink/constants.js'
 import { type LinkAttributes, linkMessage } from '../dist/rtnetlink/link-attributes.js'
+import { hook, real, watchExchanges } from './netlink-hooks.js'
 import { descriptors, eventually, leavesNoDescriptor, threads } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { runProgram } from './support/program.js'
 import { ip, ipDo, scratch } from './support/scratch.js'
-import { hook, real, watchExchanges } from './netlink-hooks.js'
 import '../dist/index.js'
 
-const { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_DUMP, NETLINK_GENERIC, NETLINK_ROUTE, NETLINK_SOCK_DIAG } = netlinkConstants
+const { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_DUMP, NETLINK_ROUTE } = netlinkConstants
 const { RTM_NEWLINK, RTM_NEWADDR } = rtnetlinkConstants
 
-async function connect(t: Test, namespace: Namespace, protocol: number = NETLINK_ROUTE): Promise<NetlinkConnection> {
-  const connection = await NetlinkConnection.open(namespace.fd, protocol)
+async function connect(t: Test, namespace: Namespace): Promise<NetlinkConnection> {
+  const connection = await NetlinkConnection.open(namespace.fd, NETLINK_ROUTE)
   t.teardown(() => connection.close())
   return connection
 }
 
-const linkRequest = (syscall: keyof typeof rtnetlinkConstants, what: string, flags: number, header: object, own: LinkAttributes): Request => ({
+const linkRequest = (
+  syscall: keyof typeof rtnetlinkConstants,
+  what: string,
+  flags: number,
+  header: object,
+  own: LinkAttributes,
+): Request => ({
   what,
   syscall,
   definition: linkMessage,
@@ -71,9 +74,18 @@ test('requests of a tick travel together', await needs('namespaces'), async (t) 
   t.equal(exchanges.length, 1)
   const [sent = []] = exchanges
   t.equal(sent.length, 5)
-  t.same(sent.map(({ type }) => type), Array(5).fill(RTM_NEWLINK))
-  t.same(sent.map(({ sequence }) => sequence), [1, 2, 3, 4, 5])
-  t.same(sent.map(({ flags }) => (flags & NLM_F_ACK) !== 0), [false, false, false, false, true])
+  t.same(
+    sent.map(({ type }) => type),
+    Array(5).fill(RTM_NEWLINK),
+  )
+  t.same(
+    sent.map(({ sequence }) => sequence),
+    [1, 2, 3, 4, 5],
+  )
+  t.same(
+    sent.map(({ flags }) => (flags & NLM_F_ACK) !== 0),
+    [false, false, false, false, true],
+  )
   const names = sent.map(({ bytes }) => /br\d/.exec(Buffer.from(bytes).toString('latin1'))?.[0])
   t.same(names.slice(0, 2), ['br0', 'br1'])
   t.same([...names].sort(), ['br0', 'br1', 'br2', 'br3', 'br4'])
@@ -100,7 +112,8 @@ test('many requests travel in chunks of some', await needs('namespaces'), async 
 test('requests are dealt with in the order of the calls', await needs('namespaces'), async (t) => {
   const connection = await connect(t, await scratch(t))
   const seen: number[] = []
-  const look = () => connection.request(getLink('br0', ({ source, start }) => seen.push(source.view.getUint32(start + 8, true) & 1)))
+  const look = () =>
+    connection.request(getLink('br0', ({ source, start }) => seen.push(source.view.getUint32(start + 8, true) & 1)))
   const results = await Promise.allSettled([
     look(),
     connection.request(addBridge('br0')),
@@ -111,7 +124,10 @@ test('requests are dealt with in the order of the calls', await needs('namespace
     connection.request(deleteLink('br0')),
     look(),
   ])
-  t.same(results.map(({ status }) => status === 'fulfilled'), [false, true, true, true, true, true, true, false])
+  t.same(
+    results.map(({ status }) => status === 'fulfilled'),
+    [false, true, true, true, true, true, true, false],
+  )
   t.same(seen, [0, 1])
 })
 
@@ -133,7 +149,10 @@ test('an error is that of its request, and its neighbours succeed', await needs(
     message: 'add br0: file exists (EEXIST, RTM_NEWLINK)',
   })
   t.ok(refused?.status === 'rejected' && refused.reason instanceof NetkitError)
-  t.same((await namespace.links.list({ kind: 'bridge' })).map(({ name }) => name), ['br0', 'br1', 'br2', 'br3'])
+  t.same(
+    (await namespace.links.list({ kind: 'bridge' })).map(({ name }) => name),
+    ['br0', 'br1', 'br2', 'br3'],
+  )
 })
 
 test('a thousand failures at once: none is lost', await needs('namespaces'), async (t) => {
@@ -141,7 +160,10 @@ test('a thousand failures at once: none is lost', await needs('namespaces'), asy
   const names = Array.from({ length: 1000 }, (_, i) => `nope${i}`)
   const deleted = await Promise.allSettled(names.map((name) => connection.request(deleteLink(name))))
   const words = deleted.map((result) => result.status === 'rejected' && result.reason.message)
-  t.same(words, names.map((name) => `delete ${name}: no such device (ENODEV, RTM_DELLINK)`))
+  t.same(
+    words,
+    names.map((name) => `delete ${name}: no such device (ENODEV, RTM_DELLINK)`),
+  )
   // Refusals with much in them: the kernel's words, and its policy.
   const bad = { name: 'br9', info: { kind: 'bridge', data: { '#6': new Uint8Array(1) } } } as LinkAttributes
   const request = linkRequest('RTM_NEWLINK', 'add br9', NLM_F_CREATE, {}, bad)
@@ -206,38 +228,48 @@ test('closing rejects what waits', await needs('namespaces', 'ip'), async (t) =>
   })
 })
 
-test('closing before anything is sent, in an answer, and in the middle of a dump', await needs('namespaces', 'ip'), async (t) => {
-  const namespace = await scratch(t)
-  await manyLinks(namespace, 150)
-  await leavesNoDescriptor(t, 'closing', async () => {
-    const early = await NetlinkConnection.open(namespace.fd, NETLINK_ROUTE)
-    const exchanges = watchExchanges(t)
-    const request = early.request(addBridge('br0'))
-    void early.close()
-    await t.rejects(request, isAbort)
-    t.equal(exchanges.length, 0)
-    await t.rejects(namespace.links.get('br0'), { code: 'ENODEV' })
+test(
+  'closing before anything is sent, in an answer, and in the middle of a dump',
+  await needs('namespaces', 'ip'),
+  async (t) => {
+    const namespace = await scratch(t)
+    await manyLinks(namespace, 150)
+    await leavesNoDescriptor(t, 'closing', async () => {
+      const early = await NetlinkConnection.open(namespace.fd, NETLINK_ROUTE)
+      const exchanges = watchExchanges(t)
+      const request = early.request(addBridge('br0'))
+      void early.close()
+      await t.rejects(request, isAbort)
+      t.equal(exchanges.length, 0)
+      await t.rejects(namespace.links.get('br0'), { code: 'ENODEV' })
 
-    const inside = await NetlinkConnection.open(namespace.fd, NETLINK_ROUTE)
-    let seen = 0
-    const dump = inside.request(
-      dumpLinks(() => {
-        seen++
-        void inside.close()
-      }),
-    )
-    const behind = inside.request(addBridge('br1'))
-    await t.rejects(dump, isAbort)
-    await t.rejects(behind, isAbort)
-    t.equal(seen, 1, 'nothing is told after closing')
-    await inside.close()
-  })
-})
+      const inside = await NetlinkConnection.open(namespace.fd, NETLINK_ROUTE)
+      let seen = 0
+      const dump = inside.request(
+        dumpLinks(() => {
+          seen++
+          void inside.close()
+        }),
+      )
+      const behind = inside.request(addBridge('br1'))
+      await t.rejects(dump, isAbort)
+      await t.rejects(behind, isAbort)
+      t.equal(seen, 1, 'nothing is told after closing')
+      await inside.close()
+    })
+  },
+)
 
 test('the kernel points at an attribute, and the error names it', await needs('namespaces'), async (t) => {
   const connection = await connect(t, await scratch(t))
   const make = (kind: string, data: object): Request =>
-    linkRequest('RTM_NEWLINK', `add a ${kind}`, NLM_F_CREATE, {}, { name: 'x0', info: { kind, data: data as Record<string, unknown> } })
+    linkRequest(
+      'RTM_NEWLINK',
+      `add a ${kind}`,
+      NLM_F_CREATE,
+      {},
+      { name: 'x0', info: { kind, data: data as Record<string, unknown> } },
+    )
   const short = new Uint8Array(1)
   await t.rejects(connection.request(make('bridge', { helloTime: 2000, '#6': short })), {
     attribute: 'IFLA_INFO_DATA.IFLA_BR_PRIORITY',
@@ -246,100 +278,24 @@ test('the kernel points at an attribute, and the error names it', await needs('n
     message: /^add a bridge: .* \(ERANGE, RTM_NEWLINK, IFLA_INFO_DATA\.IFLA_BR_PRIORITY\)$/,
   })
   const peer = { header: {}, attributes: { name: 'x1', '#4': short } }
-  await t.rejects(connection.request(make('veth', { peer })), { name: 'NetkitError', attribute: 'VETH_INFO_PEER.IFLA_MTU' })
+  await t.rejects(connection.request(make('veth', { peer })), {
+    name: 'NetkitError',
+    attribute: 'VETH_INFO_PEER.IFLA_MTU',
+  })
   await t.rejects(connection.request(make('nokind', {})), { code: 'EOPNOTSUPP', message: /^add a nokind: / })
   const badMaster = linkRequest('RTM_NEWLINK', 'set lo', 0, { index: 1 }, { '#10': short } as LinkAttributes)
   await t.rejects(connection.request(badMaster), { name: 'NetkitError', attribute: 'IFLA_MASTER' })
-  const bytes = addressMessage.encode(RTM_NEWADDR, NLM_F_CREATE, { family: 2, index: 1, prefixLength: 24 }, {
-    local: '10.0.0.1',
-    '#4': short,
-  })
+  const bytes = addressMessage.encode(
+    RTM_NEWADDR,
+    NLM_F_CREATE,
+    { family: 2, index: 1, prefixLength: 24 },
+    {
+      local: '10.0.0.1',
+      '#4': short,
+    },
+  )
   const badBroadcast = { what: 'add an address', syscall: 'RTM_NEWADDR', definition: addressMessage, bytes }
   await t.rejects(connection.request(badBroadcast), { name: 'NetkitError', attribute: 'IFA_BROADCAST' })
-})
-
-/** struct genlmsghdr and the controller's attributes (linux/genetlink.h). */
-const genericHeader = new Struct('genlmsghdr', { command: ['cmd', u8], version: ['version', u8], reserved: ['reserved', u16] })
-const groupEntry = attributes({ name: [1, 'CTRL_ATTR_MCAST_GRP_NAME', text], id: [2, 'CTRL_ATTR_MCAST_GRP_ID', attributeU32] })
-const groupEntries = attributes({ first: [1, 'group 1', nested(groupEntry)] })
-const controllerAttributes = attributes({
-  id: [1, 'CTRL_ATTR_FAMILY_ID', attributeU16],
-  name: [2, 'CTRL_ATTR_FAMILY_NAME', text],
-  version: [3, 'CTRL_ATTR_VERSION', attributeU32],
-  operations: [6, 'CTRL_ATTR_OPS', binary],
-  groups: [7, 'CTRL_ATTR_MCAST_GROUPS', nested(groupEntries)],
-  names: [99, 'none', repeated(text)],
-})
-const controllerMessage = new MessageDefinition(genericHeader, controllerAttributes)
-
-test('another protocol: generic netlink', await needs('namespaces'), async (t) => {
-  const connection = await connect(t, await scratch(t), NETLINK_GENERIC)
-  const request = (name: string, found: object[]): Request => ({
-    what: `find ${name}`,
-    syscall: 'CTRL_CMD_GETFAMILY',
-    definition: controllerMessage,
-    bytes: controllerMessage.encode(16, 0, { command: 3, version: 1 }, { name }),
-    onReply: (message) => found.push(controllerMessage.decode(message)),
-  })
-  const found: object[] = []
-  const missing = connection.request(request('no-such-family', found))
-  await Promise.all([
-    t.rejects(missing, { code: 'ENOENT', syscall: 'CTRL_CMD_GETFAMILY' }),
-    connection.request(request('nlctrl', found)),
-  ])
-  t.match(found, [{ header: { command: 1 }, attributes: { id: 16, name: 'nlctrl', groups: { first: { name: 'notify' } } } }])
-  const all: { attributes: { name?: string } }[] = []
-  await connection.request({
-    ...request('all', []),
-    bytes: controllerMessage.encode(16, NLM_F_DUMP, { command: 3, version: 1 }, {}),
-    onReply: (message) => all.push(controllerMessage.decode(message)),
-  })
-  t.ok(all.some(({ attributes }) => attributes.name === 'nlctrl'))
-  const wrong = { ...request('x', []), bytes: controllerMessage.encode(16, 0, { command: 3, version: 1 }, { '#1': new Uint8Array(1) }) }
-  await t.rejects(connection.request(wrong), { code: 'ERANGE', attribute: 'CTRL_ATTR_FAMILY_ID' })
-})
-
-/** struct inet_diag_req_v2 and the beginning of struct inet_diag_msg (linux/inet_diag.h). */
-const diagRequest = new Struct('inet_diag_req_v2', {
-  family: ['sdiag_family', u8],
-  protocol: ['sdiag_protocol', u8],
-  extensions: ['idiag_ext', u8],
-  pad: ['pad', u8],
-  states: ['idiag_states', u32],
-  id: ['id', octets(48)],
-})
-const diagAnswer = new Struct('inet_diag_msg', {
-  family: ['idiag_family', u8],
-  state: ['idiag_state', u8],
-  timer: ['idiag_timer', u8],
-  retransmissions: ['idiag_retrans', u8],
-  port: ['id.idiag_sport', be16],
-})
-
-test('another protocol: sock_diag', await needs('namespaces'), async (t) => {
-  const namespace = await scratch(t)
-  const server = await namespace.listen({ port: 7007, host: '127.0.0.1' })
-  t.teardown(() => server.close())
-  const connection = await connect(t, namespace, NETLINK_SOCK_DIAG)
-  const definition = new MessageDefinition(diagRequest, attributes({}))
-  const found: object[] = []
-  await connection.request({
-    what: 'list sockets',
-    syscall: 'SOCK_DIAG_BY_FAMILY',
-    definition,
-    bytes: definition.encode(20, NLM_F_DUMP, { family: 2, protocol: 6, states: 0xffff_ffff }, {}),
-    onReply: ({ source, start, end }) => found.push(diagAnswer.decode(source, start, end - start)),
-  })
-  t.match(found, [{ family: 2, state: 10, port: 7007 }])
-  const unknown = { what: 'list', syscall: 'SOCK_DIAG_BY_FAMILY', definition, bytes: definition.encode(20, NLM_F_DUMP, { family: 99 }, {}) }
-  await t.rejects(connection.request(unknown), { code: /^E[A-Z]+$/ })
-})
-
-test('a protocol that there is not', await needs('namespaces'), async (t) => {
-  const namespace = await scratch(t)
-  await leavesNoDescriptor(t, 'a failure', async () => {
-    await t.rejects(NetlinkConnection.open(namespace.fd, 31), { code: 'EPROTONOSUPPORT', syscall: 'socket', message: /protocol 31/ })
-  })
 })
 
 const SOL_SOCKET = 1
@@ -364,30 +320,40 @@ test('a receive buffer that is small from the start', await needs('namespaces'),
   t.same(listed, ['lo', 'br0'])
 })
 
-test('answers that are lost: nobody is told that it went well, and nobody waits for ever', await needs('namespaces'), async (t) => {
-  const namespace = await scratch(t)
-  let socket = -1
-  hook(t, 'openSocket', async (...args) => {
-    socket = await real.openSocket(...args)
-    return socket
-  })
-  const connection = await connect(t, namespace)
-  await connection.request(addBridge('br0'))
-  for (const option of receiveBufferOptions) real.setSocketOption(socket, SOL_SOCKET, option, smallBuffer)
-  let answers = 0
-  const questions = Array.from({ length: 1000 }, () => connection.request(getLink('br0', () => answers++)))
-  const deletions = Array.from({ length: 1000 }, (_, i) => connection.request(deleteLink(`nope${i}`)))
-  const asked = await Promise.allSettled(questions)
-  const lost = asked.filter((result) => result.status === 'rejected')
-  t.ok(lost.length > 0, `${lost.length} of 1000 questions lost their answer`)
-  t.equal(asked.length - lost.length, answers)
-  t.ok(lost.every((result) => result.status === 'rejected' && result.reason.code === 'ENOBUFS'))
-  t.match(lost[0], { reason: { syscall: 'RTM_GETLINK', message: /^get br0: .*answers were lost/ } })
-  const codes = (await Promise.allSettled(deletions)).map((result) => result.status === 'rejected' && result.reason.code)
-  t.same(codes.filter((code) => code !== 'ENODEV' && code !== 'ENOBUFS'), [], 'none of these can have succeeded')
-  await connection.request(getLink('br0', () => answers++))
-  await t.rejects(connection.request(deleteLink('nope')), { code: 'ENODEV' }, 'the connection goes on')
-})
+test(
+  'answers that are lost: nobody is told that it went well, and nobody waits for ever',
+  await needs('namespaces'),
+  async (t) => {
+    const namespace = await scratch(t)
+    let socket = -1
+    hook(t, 'openSocket', async (...args) => {
+      socket = await real.openSocket(...args)
+      return socket
+    })
+    const connection = await connect(t, namespace)
+    await connection.request(addBridge('br0'))
+    for (const option of receiveBufferOptions) real.setSocketOption(socket, SOL_SOCKET, option, smallBuffer)
+    let answers = 0
+    const questions = Array.from({ length: 1000 }, () => connection.request(getLink('br0', () => answers++)))
+    const deletions = Array.from({ length: 1000 }, (_, i) => connection.request(deleteLink(`nope${i}`)))
+    const asked = await Promise.allSettled(questions)
+    const lost = asked.filter((result) => result.status === 'rejected')
+    t.ok(lost.length > 0, `${lost.length} of 1000 questions lost their answer`)
+    t.equal(asked.length - lost.length, answers)
+    t.ok(lost.every((result) => result.status === 'rejected' && result.reason.code === 'ENOBUFS'))
+    t.match(lost[0], { reason: { syscall: 'RTM_GETLINK', message: /^get br0: .*answers were lost/ } })
+    const codes = (await Promise.allSettled(deletions)).map(
+      (result) => result.status === 'rejected' && result.reason.code,
+    )
+    t.same(
+      codes.filter((code) => code !== 'ENODEV' && code !== 'ENOBUFS'),
+      [],
+      'none of these can have succeeded',
+    )
+    await connection.request(getLink('br0', () => answers++))
+    await t.rejects(connection.request(deleteLink('nope')), { code: 'ENODEV' }, 'the connection goes on')
+  },
+)
 
 test('a namespace without a name any more', await needs('names', 'ip'), async (t) => {
   const name = `netkit-test-${process.pid}-connection`

@@ -155,7 +155,9 @@ test('encode -> decode is the identity, for every type', (t) => {
   const unsigned = (bits: number) => fc.nat({ max: 2 ** bits - 1 })
   const ticks = fc.nat({ max: 0xffff_ffff }).map((value) => value * 10)
   const ip = fc.oneof(fc.ipV4(), fc.ipV6()).map((text) => formatIp(parseIp(text) ?? new Uint8Array(4)))
-  const name = fc.oneof(fc.string({ unit: 'binary' }), fc.constant('\ufeffeth0')).filter((value) => !value.includes('\0'))
+  const name = fc
+    .oneof(fc.string({ unit: 'binary' }), fc.constant('\ufeffeth0'))
+    .filter((value) => !value.includes('\0'))
   const pair = fc.integer({ min: 0, max: 255 }).map((octet) => octet.toString(16).padStart(2, '0'))
   // biome-ignore lint/suspicious/noExplicitAny: a type and its values, each of another type
   const cases: Record<string, [types.AttributeType<any>, fc.Arbitrary<unknown>]> = {
@@ -170,7 +172,10 @@ test('encode -> decode is the identity, for every type', (t) => {
     boolean32: [types.boolean32, fc.boolean()],
     clock32: [types.clock32, ticks],
     clock64: [types.clock64, fc.nat({ max: 2 ** 49 }).map((value) => value * 10)],
-    words: [types.words(types.attributeU8, { one: 1, two: 2 }), fc.oneof(fc.constantFrom('one', 'two'), fc.integer({ min: 3, max: 255 }))],
+    words: [
+      types.words(types.attributeU8, { one: 1, two: 2 }),
+      fc.oneof(fc.constantFrom('one', 'two'), fc.integer({ min: 3, max: 255 })),
+    ],
     flag: [types.flag, fc.constant(true)],
     text: [types.text, name],
     bareText: [types.bareText, name],
@@ -179,15 +184,30 @@ test('encode -> decode is the identity, for every type', (t) => {
     ip: [types.ip, ip],
   }
   for (const [label, [type, values]] of Object.entries(cases)) {
-    holds(t, label, fc.property(values, (value) => deepStrictEqual(through(type, value), value)))
+    holds(
+      t,
+      label,
+      fc.property(values, (value) => deepStrictEqual(through(type, value), value)),
+    )
   }
   t.end()
 })
 
 test('what an attribute cannot be is refused with a code', (t) => {
   const anything = fc.anything({ withBigInt: true, withTypedArray: true, withNullPrototype: true })
-  for (const label of ['attributeU8', 'attributeS32', 'attributeU64', 'boolean8', 'clock64', 'text', 'binary', 'ip'] as const) {
-    const type = types[label] as types.AttributeType<unknown>
+  const { attributeU8, attributeS32, attributeU64, boolean8, clock64, text, binary, ip } = types
+  // biome-ignore lint/suspicious/noExplicitAny: each of another type
+  const checked: Record<string, types.AttributeType<any>> = {
+    attributeU8,
+    attributeS32,
+    attributeU64,
+    boolean8,
+    clock64,
+    text,
+    binary,
+    ip,
+  }
+  for (const [label, type] of Object.entries(checked)) {
     const property = fc.property(anything, (value) => {
       try {
         through(type, value)
@@ -201,7 +221,11 @@ test('what an attribute cannot be is refused with a code', (t) => {
   t.end()
 })
 
-const definitions: Readonly<Record<string, AnyDefinition>> = { link: linkMessage, address: addressMessage, route: routeMessage }
+const definitions: Readonly<Record<string, AnyDefinition>> = {
+  link: linkMessage,
+  address: addressMessage,
+  route: routeMessage,
+}
 
 /** Captures of all kinds. */
 const captures: readonly [AnyDefinition, Uint8Array][] = [
@@ -274,7 +298,9 @@ test("spoilt messages of the kernel's decode or are Malformed, and nothing beyon
     const bytes = g(fc.constantFrom, ...Object.values(acknowledgements))
     const payload = spoilt(g, bytes.subarray(HEADER_SIZE))
     const [type, flags] = [g(fc.constantFrom, 2, 3), g(fc.constantFrom, 0, 0x100, 0x200, 0x300)]
-    const [zeros, ones] = [0, 0xff].map((poison) => decodeAcknowledgement({ ...surrounded(payload, poison), type, flags, sequence: 0 }))
+    const [zeros, ones] = [0, 0xff].map((poison) =>
+      decodeAcknowledgement({ ...surrounded(payload, poison), type, flags, sequence: 0 }),
+    )
     deepStrictEqual(ones, zeros)
   })
   holds(t, 'acknowledgements', refusals, 1000)
@@ -291,29 +317,44 @@ test('a buffer of messages is walked to its end, or to the first length that lie
     }
     return bytesOf(writer)
   }
-  holds(t, 'messages one after another', fc.property(messages, (parts) => {
-    const { source } = surrounded(aligned(parts), 0xff)
-    const bytes = source.bytes.subarray(512)
-    const found: Buffer[] = []
-    forEachMessage(sourceOf(bytes), bytes.length - 512, ({ start, end }) => found.push(Buffer.from(bytes.subarray(start - HEADER_SIZE, end))))
-    deepStrictEqual(found, parts.map((part) => Buffer.from(part)))
-  }))
-  holds(t, 'whatever else', fc.property(fc.gen(), (g) => {
-    const bytes = g(fc.boolean) ? spoilt(g, aligned(g(() => messages))) : octets(g, g(fc.nat, { max: 100 }))
-    const results = [0, 0xff].map((poison) => {
-      const memory = surrounded(bytes, poison)
-      const within = sourceOf(memory.source.bytes.subarray(512))
-      let last = 0
-      const found: object[] = []
-      const result = outcome(() => forEachMessage(within, bytes.length, ({ source: _, ...message }) => {
-        ok(message.start >= last + HEADER_SIZE && message.end >= message.start && message.end <= bytes.length)
-        last = message.end
-        found.push(message)
-      }))
-      return { found, result }
-    })
-    deepStrictEqual(results[1], results[0])
-  }))
+  holds(
+    t,
+    'messages one after another',
+    fc.property(messages, (parts) => {
+      const { source } = surrounded(aligned(parts), 0xff)
+      const bytes = source.bytes.subarray(512)
+      const found: Buffer[] = []
+      forEachMessage(sourceOf(bytes), bytes.length - 512, ({ start, end }) =>
+        found.push(Buffer.from(bytes.subarray(start - HEADER_SIZE, end))),
+      )
+      deepStrictEqual(
+        found,
+        parts.map((part) => Buffer.from(part)),
+      )
+    }),
+  )
+  holds(
+    t,
+    'whatever else',
+    fc.property(fc.gen(), (g) => {
+      const bytes = g(fc.boolean) ? spoilt(g, aligned(g(() => messages))) : octets(g, g(fc.nat, { max: 100 }))
+      const results = [0, 0xff].map((poison) => {
+        const memory = surrounded(bytes, poison)
+        const within = sourceOf(memory.source.bytes.subarray(512))
+        let last = 0
+        const found: object[] = []
+        const result = outcome(() =>
+          forEachMessage(within, bytes.length, ({ source: _, ...message }) => {
+            ok(message.start >= last + HEADER_SIZE && message.end >= message.start && message.end <= bytes.length)
+            last = message.end
+            found.push(message)
+          }),
+        )
+        return { found, result }
+      })
+      deepStrictEqual(results[1], results[0])
+    }),
+  )
   t.end()
 })
 
@@ -347,8 +388,15 @@ test('what is too long for an attribute is refused, and what is long is not', (t
   t.throws(() => encode('x'.repeat(65_531)), { code: 'ERR_INVALID_ARG_VALUE', message: /IFLA_IFALIAS.*65,531 bytes/ })
   // Nothing of what failed is in the next.
   t.same(Buffer.from(encode('')).toString('hex', 32), '0600030061000000' + '0500140000000000')
-  t.throws(() => linkMessage.encode(16, 0, {}, { nmae: 'a' } as never), { code: 'ERR_INVALID_ARG_VALUE', message: /nmae/ })
+  t.throws(() => linkMessage.encode(16, 0, {}, { nmae: 'a' } as never), {
+    code: 'ERR_INVALID_ARG_VALUE',
+    message: /nmae/,
+  })
   t.throws(() => linkMessage.encode(16, 0, {}, { '#65536': new Uint8Array() }), { code: 'ERR_INVALID_ARG_VALUE' })
-  t.same(linkAttributes.attribute(0x8004), linkAttributes.attribute(4), 'the flags of a type are not part of its number')
+  t.same(
+    linkAttributes.attribute(0x8004),
+    linkAttributes.attribute(4),
+    'the flags of a type are not part of its number',
+  )
   t.end()
 })

@@ -7,8 +7,8 @@ import type { Message } from '../dist/netlink/message.js'
 import { NetlinkSubscription, type SubscriptionHandlers } from '../dist/netlink/subscription.js'
 import { rtnetlinkConstants } from '../dist/rtnetlink/constants.js'
 import { linkMessage } from '../dist/rtnetlink/link-attributes.js'
-import { descriptors, eventually, leavesNoDescriptor, threads } from './support/counting.js'
 import { hook, real } from './netlink-hooks.js'
+import { descriptors, eventually, leavesNoDescriptor, threads } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { runProgram } from './support/program.js'
 import { ipDo, scratch } from './support/scratch.js'
@@ -25,7 +25,12 @@ interface Watched {
   errors: unknown[]
 }
 
-async function watch(t: Test, namespace: Namespace, more: Partial<SubscriptionHandlers> = {}, groups: number[] = [RTNLGRP_LINK]): Promise<Watched> {
+async function watch(
+  t: Test,
+  namespace: Namespace,
+  more: Partial<SubscriptionHandlers> = {},
+  groups: number[] = [RTNLGRP_LINK],
+): Promise<Watched> {
   const log: string[] = []
   const errors: unknown[] = []
   const subscription = await NetlinkSubscription.open(namespace.fd, 0, groups, {
@@ -143,8 +148,13 @@ test('a group that there is not', await needs('namespaces'), async (t) => {
       syscall: 'setsockopt',
       message: /cannot set up a netlink socket \(NETLINK_ROUTE\)/,
     })
-    hook(t, 'createPoller', (fd, callback) => Object.assign(Object.create(real.createPoller(fd, callback)), { start: () => -12, close() {} }))
-    await t.rejects(NetlinkSubscription.open(namespace.fd, 0, [RTNLGRP_LINK], handlers), { code: 'ENOMEM', syscall: 'poll' })
+    hook(t, 'createPoller', (fd, callback) =>
+      Object.assign(Object.create(real.createPoller(fd, callback)), { start: () => -12, close() {} }),
+    )
+    await t.rejects(NetlinkSubscription.open(namespace.fd, 0, [RTNLGRP_LINK], handlers), {
+      code: 'ENOMEM',
+      syscall: 'poll',
+    })
   })
 })
 
@@ -196,7 +206,12 @@ test('10,000 subscriptions leave nothing', await needs('namespaces'), async (t) 
     for (let i = 0; i < times; i += 50) {
       await Promise.all(
         Array.from({ length: 50 }, async (_, j) => {
-          const subscription = await NetlinkSubscription.open(j % 10 === 0 ? namespace.fd : -1, 0, [RTNLGRP_LINK], handlers)
+          const subscription = await NetlinkSubscription.open(
+            j % 10 === 0 ? namespace.fd : -1,
+            0,
+            [RTNLGRP_LINK],
+            handlers,
+          )
           await subscription.close()
         }),
       )

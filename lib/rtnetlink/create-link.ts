@@ -11,8 +11,9 @@ import type { LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
 import { Link, type OptionsOf } from './link.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
-import { fetchLink, indexOfLink, indexOfMaster } from './link-lookup.js'
+import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster } from './link-lookup.js'
 import {
+  checkLinkReference,
   checkNewLink,
   flagBits,
   inSteps,
@@ -32,6 +33,8 @@ export type NewLinkOfKind<K extends keyof LinkKinds> = NewLink & { kind: K } & P
 /** Options of `createLink` for any other kind: `data` has its attributes by number, `{ '#1': bytes }`. */
 export interface NewRawLink extends NewLink {
   kind: string
+  /** The link that this one stands on (IFLA_LINK), for kinds that need one: macvlan, ipvlan, vlan. In the same namespace. */
+  parent?: LinkReference
   data?: Record<`#${number}`, Uint8Array>
 }
 
@@ -46,23 +49,25 @@ export function createLink<K extends keyof LinkKinds>(options: NewLinkOfKind<K>)
 export function createLink(options: NewRawLink): Promise<Link>
 export async function createLink(options: NewRawLink): Promise<Link> {
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
-  const { kind, common, own } = checkNewRawLink(options)
-  return makeLink(common, kind, own, 'options')
+  const { kind, parent, common, own } = checkNewRawLink(options)
+  return makeLink(common, kind, own, 'options', parent)
 }
 
 /** Checks options of `createLink`, and splits them into those of every link and those of the kind. */
 export function checkNewRawLink(options: NewRawLink): {
   kind: string
+  parent: LinkReference | undefined
   common: NewLink
   own: Record<string, unknown> | undefined
 } {
-  const { kind, ...rest } = options
+  const { kind, parent, ...rest } = options
   checkString(kind, 'options.kind')
   if (kind === '') throw valueError('options.kind', kind, 'is empty')
   if (kind === 'veth') throw valueError('options.kind', kind, 'has two ends: use createVeth')
+  if (parent !== undefined) checkLinkReference(parent, 'options.parent')
   const { common, own } = kindOptions(kind, rest, newLinkKeys, 'options')
   checkNewLink(common, 'options')
-  return { kind, common, own }
+  return { kind, parent, common, own }
 }
 
 /** Options of `createBridge`. */
@@ -124,14 +129,17 @@ async function makeLink(
   kind: string,
   data: OptionsOf<string> | undefined,
   path: string,
+  parent?: LinkReference,
 ): Promise<Link> {
   const namespace = options.namespace ?? currentNamespace()
   const found = indexOfMaster(namespace, options.master, `${path}.master`)
   const master = typeof found === 'object' ? await found : found
+  const foundParent = indexIfGiven(namespace, parent, `${path}.parent`)
+  const below = typeof foundParent === 'object' ? await foundParent : foundParent
   const { index, name } = place(options)
   const { first, later } = inSteps(options)
   const payload = await requestThenRead(
-    change(namespace, newLinkRequest(first, kind, { index, name: options.name, master, data })),
+    change(namespace, newLinkRequest(first, kind, { index, name: options.name, parent: below, master, data })),
     fetchAfter(namespace, name ?? index),
   )
   const link = new Link(namespace, payload, true)
@@ -162,6 +170,7 @@ export function newLinkRequest(
   more: {
     index: number
     name: string | undefined
+    parent?: number | undefined
     master: number | undefined
     data: Record<string, unknown> | undefined
   },
@@ -173,6 +182,7 @@ export function newLinkRequest(
     header: { index: more.index, ...flagBits(options) },
     attributes: {
       name: more.name,
+      parent: more.parent,
       ...settingAttributes(options, more.master),
       txQueues: options.txQueues,
       rxQueues: options.rxQueues,

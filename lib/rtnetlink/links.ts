@@ -11,7 +11,7 @@ import { checkNewRawLink, createLink, type NewLinkOfKind, type NewRawLink } from
 import type { LinkKinds } from './kinds/registry.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
-import { fetchLink, indexOfLink, indexOfMaster } from './link-lookup.js'
+import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster } from './link-lookup.js'
 import { checkLinkReference, isAsAsked, isLink, type LinkReference } from './link-options.js'
 import { checkLinkName } from './names.js'
 import { allOrFirstError, dump } from './talk.js'
@@ -112,18 +112,24 @@ export class Links {
   /**
    * Makes sure that there is a link of this name and kind, with these options and addresses, and touches nothing that is as
    * asked. What is not asked for is left alone, and so are the queues of a link that exists. Rejects with EEXIST when the name
-   * belongs to a link of another kind or index, or to one that has an address with another label, broadcast address or scope.
+   * belongs to a link of another kind, index or parent, or to one that has an address with another label, broadcast address or scope.
    */
   ensure<K extends keyof LinkKinds>(options: WithoutNamespace<NewLinkOfKind<K>>): Promise<EnsuredLink<K>>
   ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink>
   async ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink> {
     const name = named(this.#here(options))
-    const { kind, common, own } = checkNewRawLink(options)
+    const { kind, parent, common, own } = checkNewRawLink(options)
     const link = await this.find(name)
     if (link === undefined) return { link: await this.add(options), created: true, changed: [] }
     const { name: _, addresses = [], index, txQueues: __, rxQueues: ___, ...settings } = common
-    if (link.kind !== kind || (index !== undefined && link.index !== index)) {
-      const is = link.kind === kind ? `index ${link.index}` : `kind ${link.kind ?? '(none)'}`
+    const below = await indexIfGiven(this.#namespace, parent, 'options.parent')
+    const wrong = [
+      link.kind === kind ? undefined : `kind ${link.kind ?? '(none)'}`,
+      index === undefined || link.index === index ? undefined : `index ${link.index}`,
+      below === undefined || link.parent === below ? undefined : `parent ${link.parent ?? '(none)'}`,
+    ]
+    const is = wrong.find((one) => one !== undefined)
+    if (is !== undefined) {
       throw namedError('EEXIST', 'RTM_NEWLINK', `cannot make ${name} a ${kind}: a link of that name has ${is}`)
     }
     const master = await indexOfMaster(this.#namespace, settings.master, 'options.master')
