@@ -32,14 +32,12 @@ export type { BridgeOptions } from './rtnetlink/kinds/bridge.js'
 export type { LinkKinds } from './rtnetlink/kinds/registry.js'
 export {
   Link,
-  type LinkCondition,
   type LinkFlag,
-  type OperationalState,
   type OptionsOf,
-  type WaitOptions,
 } from './rtnetlink/link.js'
 export type { LinkAttributes, LinkStatistics } from './rtnetlink/link-attributes.js'
 export type { LinkChanges, LinkReference, LinkSettings, NewLink } from './rtnetlink/link-options.js'
+export type { LinkCondition, OperationalState, WaitOptions } from './rtnetlink/link-wait.js'
 export { type EnsuredLink, type LinkFilter, Links } from './rtnetlink/links.js'
 export type { Nexthop, Route } from './rtnetlink/route.js'
 export { type EnsuredRoute, type NewRoute, type RouteFilter, type RouteMatch, Routes } from './rtnetlink/routes.js'

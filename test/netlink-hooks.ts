@@ -19,6 +19,10 @@ const cached = require.cache[loader]
 if (cached === undefined) throw new Error('node-gyp-build is not in the cache')
 cached.exports = () => front
 
+// What the machine allows is found out by making namespaces, which hooks would see: that is done before any test begins.
+const { needs } = await import('./support/needs.js')
+for (const requirement of ['namespaces', 'names', 'ip']) await needs(requirement)
+
 /** Replaces a function of the addon, until the test ends or the function that is returned is called. */
 export function hook<K extends keyof Native>(t: Test, name: K, replacement: Native[K]): () => void {
   Object.defineProperty(front, name, { value: replacement, configurable: true, writable: true })

@@ -1,17 +1,15 @@
 /** A link: a snapshot of what the kernel says of it, and what can be done with it. */
 import { type InspectOptions, inspect } from 'node:util'
-import { AbortError, hasCode, namedError, throwIfAborted } from '../errors.js'
-import { descriptorOf, labelOf, onClose } from '../namespace/internal.js'
+import { hasCode } from '../errors.js'
+import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
-import { copyOf, LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
+import { LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
-import { NetlinkSubscription } from '../netlink/subscription.js'
-import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkSignal, typeError } from '../validate.js'
-import { AF_UNSPEC, checkPrefix } from '../values/ip.js'
+import { checkPrefix } from '../values/ip.js'
 import type { Address } from './address.js'
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
-import { flagNames, linkFlags, operationalStates, rtnetlinkConstants } from './constants.js'
+import { flagNames, linkFlags } from './constants.js'
 import type { LinkKinds } from './kinds/registry.js'
 import { type LinkAttributes, type LinkStatistics, linkMessage } from './link-attributes.js'
 import { fetchLink, indexOfMaster } from './link-lookup.js'
@@ -25,6 +23,13 @@ import {
   linkBrand,
   settingAttributes,
 } from './link-options.js'
+import {
+  conditionCheck,
+  type LinkCondition,
+  type OperationalState,
+  type WaitOptions,
+  waitForLink,
+} from './link-wait.js'
 import { checkLinkName } from './names.js'
 import { change, requestThenRead } from './talk.js'
 
@@ -32,21 +37,6 @@ import { change, requestThenRead } from './talk.js'
 export type OptionsOf<K extends string> = K extends keyof LinkKinds ? LinkKinds[K] : Record<string, unknown>
 
 export type LinkFlag = keyof typeof linkFlags
-export type OperationalState = keyof typeof operationalStates
-
-/** What `Link#waitFor` waits for: each given property has this value. */
-export interface LinkCondition {
-  up?: boolean
-  /** The interface is up and its lower layer works (IFF_RUNNING): frames can pass. */
-  running?: boolean
-  operationalState?: OperationalState
-}
-
-export interface WaitOptions {
-  /** Milliseconds; ETIMEDOUT after them. Default: 5,000. Infinity waits for ever. */
-  timeout?: number
-  signal?: AbortSignal
-}
 
 /**
  * A link of a namespace: an interface, as rtnetlink(7) has it. Its properties are a snapshot, taken when the object was made
@@ -298,66 +288,20 @@ export class Link<K extends string = string> {
    * AbortError by `signal`, or when the namespace handle is closed; what the function throws
    */
   async waitFor(condition: LinkCondition | ((link: this) => boolean), options: WaitOptions = {}): Promise<this> {
-    checkOptions(options, 'options', ['timeout', 'signal'])
-    const { timeout = 5000, signal } = options
-    checkSignal(signal, 'options.signal')
-    if (timeout !== Number.POSITIVE_INFINITY) checkInteger(timeout, 'options.timeout', 0, 0x7fff_ffff)
     const holds = conditionCheck<this>(condition)
-    const what = `waiting for ${this.name}`
-    throwIfAborted(signal, what)
-
-    let resolve: () => void = () => {}
-    let reject: (error: unknown) => void = () => {}
-    const promise = new Promise<void>((...settle) => {
-      ;[resolve, reject] = settle
-    })
-    const look = () =>
-      this.#fetch()
-        .then(() => holds(this) && resolve())
-        .catch(reject)
-    const subscription = await NetlinkSubscription.open(
-      descriptorOf(this.#namespace),
-      0,
-      [rtnetlinkConstants.RTNLGRP_LINK],
+    await waitForLink(
       {
-        onMessage: (message) => {
-          const header = linkMessage.header.decode(message.source, message.start, message.end - message.start)
-          // A bridge tells of its ports in messages of its own family: one that leaves it is not deleted.
-          if (header.index !== this.index || header.family !== AF_UNSPEC) return
-          if (message.type === rtnetlinkConstants.RTM_DELLINK) {
-            reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted`))
-            return
-          }
-          this.#take(copyOf(message.source.bytes, message.start, message.end))
-          try {
-            if (holds(this)) resolve()
-          } catch (error) {
-            reject(error)
-          }
-        },
-        onOverrun: () => void look(),
-        onError: reject,
+        namespace: this.#namespace,
+        index: this.index,
+        name: this.name,
+        fetch: () => this.#fetch(),
+        take: (payload) => this.#take(payload),
+        holds: () => holds(this),
       },
+      condition,
+      options,
     )
-    const late = () => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`))
-    const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
-    const forget = onClose(this.#namespace, () =>
-      reject(new AbortError(`${what} was aborted: ${labelOf(this.#namespace)} was closed`)),
-    )
-    signal?.addEventListener('abort', abort, { once: true })
-    if (signal?.aborted) abort()
-    // What happened before the subscription is not told by it. Whatever the timeout, this look counts.
-    const first = look()
-    const timer = Number.isFinite(timeout) ? setTimeout(() => void first.then(late), timeout) : undefined
-    try {
-      await promise
-      return this
-    } finally {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', abort)
-      forget()
-      await subscription.close()
-    }
+    return this
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -386,30 +330,4 @@ export class Link<K extends string = string> {
 /** A stored payload as a message to decode. */
 function wholePayload(payload: Uint8Array): Message {
   return { source: sourceOf(payload), type: 0, flags: 0, sequence: 0, start: 0, end: payload.length }
-}
-
-function conditionCheck<L extends Link>(condition: LinkCondition | ((link: L) => boolean)): (link: L) => boolean {
-  if (typeof condition === 'function') return condition
-  if (typeof condition !== 'object' || condition === null)
-    throw typeError('condition', 'an object or a function', condition)
-  checkOptions(condition, 'condition', ['up', 'running', 'operationalState'])
-  for (const key of ['up', 'running'] as const) {
-    if (condition[key] !== undefined) checkBoolean(condition[key], `condition.${key}`)
-  }
-  if (condition.operationalState !== undefined) {
-    checkOneOf(
-      condition.operationalState,
-      'condition.operationalState',
-      Object.keys(operationalStates) as OperationalState[],
-    )
-  }
-  const wishes = Object.entries(condition).filter(([, value]) => value !== undefined) as [
-    keyof LinkCondition,
-    unknown,
-  ][]
-  return (link) => wishes.every(([key, value]) => link[key] === value)
-}
-
-function wished(condition: object): string {
-  return typeof condition === 'function' ? 'as asked' : inspect(condition, { breakLength: Number.POSITIVE_INFINITY })
 }
