@@ -82,7 +82,7 @@ async function measure(pumps, { rounds, milliseconds }) {
     let seen = await pumps[name].slice(milliseconds)
     // The threads of the fs designs wait for each other.
     const isDisturbed = () => !name.startsWith('fs-') && seen.waited > 0.1 * milliseconds
-    for (let again = 0; again < 5 && isDisturbed(); again++) {
+    for (let again = 0; again < 10 && isDisturbed(); again++) {
       await delay(500)
       seen = await pumps[name].slice(milliseconds)
     }

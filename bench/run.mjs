@@ -1,16 +1,23 @@
-// npm run bench -- NAME: runs the benchmark in bench/NAME.mjs, which exports `run`.
+// npm run bench [-- NAME… OPTION=NUMBER…]: runs the benchmarks bench/NAME.mjs, each of which exports `run`, one after the other;
+// all of them when none is named. Each gets the options.
 import { readdirSync } from 'node:fs'
 
-const names = readdirSync(new URL('.', import.meta.url))
+const all = readdirSync(new URL('.', import.meta.url))
   .filter((file) => /^[a-z]+\.mjs$/.test(file) && file !== 'run.mjs')
   .map((file) => file.slice(0, -4))
+  .sort()
 
-const [name, ...words] = process.argv.slice(2)
-if (name === undefined || !names.includes(name)) {
-  console.error(`usage: npm run bench -- NAME [OPTION=NUMBER …], where NAME is one of ${names.join(', ')}`)
+const words = process.argv.slice(2)
+const named = words.filter((word) => !word.includes('='))
+const options = words.filter((word) => word.includes('=')).map((word) => word.split('='))
+if (named.some((name) => !all.includes(name)) || options.some(([, value]) => !(Number(value) > 0))) {
+  console.error(`usage: npm run bench [-- NAME… OPTION=NUMBER…], where NAME is one of ${all.join(', ')}`)
   process.exitCode = 2
 } else {
-  const options = Object.fromEntries(words.map((word) => word.split('=')).map(([key, value]) => [key, Number(value)]))
-  const { run } = await import(`./${name}.mjs`)
-  await run(options)
+  const numbers = Object.fromEntries(options.map(([key, value]) => [key, Number(value)]))
+  for (const name of named.length > 0 ? named : all) {
+    console.log(`=== ${name}`)
+    const { run } = await import(`./${name}.mjs`)
+    await run(numbers)
+  }
 }

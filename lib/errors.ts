@@ -72,6 +72,11 @@ export function namedError(code: ErrnoName, syscall: string, message: string, ca
   return new NetkitError({ message, errno: errnoNumber(code), syscall, cause })
 }
 
+/** True for a positive errno that is about privileges: EPERM and EACCES, whose errors come with a hint. */
+export function isDenied(errno: number): boolean {
+  return errno === errnoNumber('EPERM') || errno === errnoNumber('EACCES')
+}
+
 /** True for a NetkitError with this code. */
 export function hasCode(error: unknown, ...codes: ErrnoName[]): error is NetkitError {
   return error instanceof NetkitError && (codes as string[]).includes(error.code)
@@ -81,6 +86,8 @@ export function hasCode(error: unknown, ...codes: ErrnoName[]): error is NetkitE
 export class AbortError extends Error {
   override readonly name = 'AbortError'
   readonly code = 'ABORT_ERR'
+  /** As of NetkitError. */
+  declare undoFailure?: unknown
 
   constructor(message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })
@@ -112,7 +119,7 @@ export async function undoOnFailure<T>(steps: () => Promise<T>, undo: () => Prom
     try {
       await undo()
     } catch (failure) {
-      if (error instanceof NetkitError) error.undoFailure = failure
+      if (error instanceof NetkitError || error instanceof AbortError) error.undoFailure = failure
     }
     throw error
   }

@@ -28,7 +28,7 @@ export {
   type NewRawLink,
 } from './rtnetlink/create-link.js'
 export { createVeth } from './rtnetlink/create-veth.js'
-export type { BridgeOptions } from './rtnetlink/kinds/bridge.js'
+export type { BridgeBooleans, BridgeOptions } from './rtnetlink/kinds/bridge.js'
 export type { LinkKinds } from './rtnetlink/kinds/registry.js'
 export {
   Link,
@@ -42,7 +42,9 @@ export { type EnsuredLink, type LinkFilter, Links } from './rtnetlink/links.js'
 export type { Nexthop, Route } from './rtnetlink/route.js'
 export { type EnsuredRoute, type NewRoute, type RouteFilter, type RouteMatch, Routes } from './rtnetlink/routes.js'
 export { InterruptedDumpError } from './rtnetlink/talk.js'
-export type { BatchOptions, FrameBatch } from './tuntap/batch.js'
+export type { BatchIterator, BatchOptions, FrameBatch } from './tuntap/batch.js'
 export type { PacketStats } from './tuntap/device.js'
+export type { FrameIterator } from './tuntap/frame-iterator.js'
+export type { PacketStream } from './tuntap/packet-stream.js'
 export { openTap, Tap, type TapOptions } from './tuntap/tap.js'
 export { openTun, Tun, type TunOptions } from './tuntap/tun.js'

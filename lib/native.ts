@@ -68,7 +68,8 @@ export interface Native {
 
   /**
    * On the work thread: sends `request` (may be empty) as one datagram, then receives, without waiting, what the kernel has
-   * answered into `reply`. Both arrays must not be touched until the promise resolves.
+   * answered into `reply`. Both arrays must not be touched until the promise resolves. `sent` is -EBADF when the descriptor is
+   * not owned.
    */
   exchange(fd: number, request: Uint8Array, reply: Uint8Array): Promise<ExchangeResult>
   /** On this thread: receives one or more datagrams of a netlink socket without waiting. Returns bytes, or a negated errno (-EAGAIN). */
@@ -88,10 +89,13 @@ export interface Native {
   namespaceType(fd: number): number
   /** NS_GET_USERNS: a descriptor of the user namespace that owns a namespace. */
   namespaceOwner(fd: number): number
-  /** mount(2) with no type and no data, on this thread. */
+  /** mount(2) with no type and no data, on this thread. A path that is too long, or has a zero byte, is -ENAMETOOLONG. */
   mount(source: string, target: string, flags: number): number
-  /** umount2(2), on the work thread. Resolves to 0 or a negated errno. */
-  unmount(target: string, flags: number): Promise<number>
+  /**
+   * umount2(2), on the work thread, provided that `target` is the file with this device and inode number: otherwise -ESTALE.
+   * Resolves to 0 or a negated errno, -ENAMETOOLONG as above.
+   */
+  unmount(target: string, flags: number, device: number, inode: number): Promise<number>
   /** flock(2). */
   lockFile(fd: number, operation: number): number
 
@@ -100,7 +104,10 @@ export interface Native {
    * empty) and `flags`, then each ioctl of `controls`, a flat list of (request, value) pairs.
    */
   openTun(namespace: number, name: string, flags: number, controls: Uint32Array): Promise<TunResult>
-  /** One ioctl with an integer argument on a tun descriptor, on the work thread. */
+  /**
+   * One ioctl with an integer argument on a tun descriptor, on the work thread. Resolves to 0 or a negated errno, -EBADF when
+   * the descriptor is not owned.
+   */
   controlTun(fd: number, request: number, value: number): Promise<number>
 
   /**

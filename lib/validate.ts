@@ -77,7 +77,8 @@ export function checkSignal(value: unknown, name: string): asserts value is Abor
 /** The known word within two edits of an unknown one. */
 function nearest(word: string, words: readonly string[]): string | undefined {
   let best: string | undefined
-  let least = 3
+  // Of short words nearly every other is within two edits.
+  let least = word.length < 6 ? 2 : 4
   for (const candidate of words) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase())
     if (distance < least) {

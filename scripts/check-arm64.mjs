@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { buildLib } from './build.mjs'
-import { chooseIsolation, prefix } from './isolate.mjs'
+import { requiredPrefix } from './isolate.mjs'
 import { isOutdated, prebuild } from './prebuild.mjs'
 import { fail, root, run, step, which } from './tools.mjs'
 
@@ -59,9 +59,7 @@ if (!existsSync(node)) {
   step('Unpacking', 'tar', ['-xzf', archive, '-C', folder])
   rmSync(archive)
 }
-const { kind, reason } = chooseIsolation()
-if (kind === 'none') fail(`a namespace is needed: ${reason}`)
-const [command, ...args] = [...prefix(kind), 'qemu-aarch64-static', '-L', libraries, node]
+const [command, ...args] = [...requiredPrefix(), 'qemu-aarch64-static', '-L', libraries, node]
 const env = { ...process.env, PREBUILDS_ONLY: '1' }
 const passed = run(command, [...args, '--input-type=module', '--eval', program], { env, timeout: 120_000 })
 process.exit(passed ? 0 : 1)

@@ -1,8 +1,6 @@
 /**
  * How a program is run so that nothing it does to the network reaches the machine: in a network namespace and a mount
  * namespace of its own, with an empty /run, so that named namespaces (/run/netns) stay inside too.
- *
- * `node scripts/isolate.mjs PROGRAM ARGUMENT…` runs a program so.
  */
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
@@ -59,10 +57,9 @@ export function advice() {
   return lines
 }
 
-if (process.argv[1] === import.meta.filename) {
+/** The prefix of what is possible here; ends the script where nothing is. */
+export function requiredPrefix() {
   const { kind, reason } = chooseIsolation()
   if (kind === 'none') fail(`no network namespace can be made (${reason}); what helps:\n  ${advice().join('\n  ')}`)
-  const [program, ...args] = [...prefix(kind), ...process.argv.slice(2)]
-  const { status } = spawnSync(program, args, { stdio: 'inherit' })
-  process.exit(status ?? 1)
+  return prefix(kind)
 }

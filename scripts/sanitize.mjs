@@ -1,25 +1,22 @@
 /**
  * Runs test files with the addon compiled under AddressSanitizer and UndefinedBehaviorSanitizer:
  *
- *   unshare -n node scripts/sanitize.mjs .test-build/native.test.js [more test files]
+ *   node scripts/sanitize.mjs .test-build/native.test.js [more test files]
  *
- * The build goes to build-sanitize/, beside the usual one. Node.js itself is not instrumented, so the runtime is preloaded.
+ * The build goes to build-sanitize/, beside the usual one; each file then runs in namespaces of its own. Node.js itself is not
+ * instrumented, so the runtime is preloaded.
  * Fails when a test fails, when a sanitizer reports an error in any process, or when memory leaked that was allocated by way
  * of the addon. Leaks of Node.js and of programs that the tests start are counted and otherwise ignored.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { join, relative } from 'node:path'
+import { gypEnvironment } from './build.mjs'
+import { requiredPrefix } from './isolate.mjs'
+import { bin, fail, root, step } from './tools.mjs'
 
-const root = dirname(dirname(fileURLToPath(import.meta.url)))
 const folder = join(root, 'build-sanitize')
 const reports = join(folder, 'reports')
-
-function fail(message) {
-  console.error(`sanitize: ${message}`)
-  process.exit(1)
-}
 
 /** The sanitizer's runtime must come first in the process, and libstdc++ with it, or it cannot intercept C++ exceptions. */
 function preload() {
@@ -38,19 +35,19 @@ function build() {
   for (const name of ['binding.gyp', 'src-native']) {
     if (!existsSync(join(folder, name))) symlinkSync(join('..', name), join(folder, name))
   }
-  const args = ['--no-install', 'node-gyp', 'rebuild', '--loglevel=error', '-C', folder, '--', '-Dnetkit_sanitize=1']
-  const { status } = spawnSync('npx', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
-  if (status !== 0) fail('the addon did not build')
+  const args = [bin.nodeGyp, 'rebuild', '--jobs', 'max', '-C', folder, '--', '-Dnetkit_sanitize=1']
+  step('Compiling the addon with the sanitizers', process.execPath, args, { env: gypEnvironment() })
 }
 
-function run(file, libraries) {
-  const { status, signal } = spawnSync(process.execPath, [file], {
+function run(file, isolation, libraries) {
+  // The preload is for Node.js only, not for the programs that make the namespaces.
+  const [program, ...args] = [...isolation, 'env', `LD_PRELOAD=${libraries}`, process.execPath, file]
+  const { status, signal } = spawnSync(program, args, {
     cwd: root,
     stdio: 'inherit',
     env: {
       ...process.env,
       NETKIT_PREBUILD: folder,
-      LD_PRELOAD: libraries,
       TAP_TIMEOUT: process.env.TAP_TIMEOUT ?? '600',
       // Errors abort. Leaks do not change a program's exit code, as `ip` has some too: they are read from the reports.
       // The slow unwinder is needed to see by way of whom Node.js, compiled without frame pointers, allocates. Five frames
@@ -82,13 +79,14 @@ function readReports() {
 
 const files = process.argv.slice(2)
 if (files.length === 0) fail('name the test files to run')
+const isolation = requiredPrefix()
 build()
 const libraries = preload()
 rmSync(reports, { recursive: true, force: true })
 mkdirSync(reports, { recursive: true })
 const failures = []
 for (const file of files) {
-  const problem = run(file, libraries)
+  const problem = run(file, isolation, libraries)
   if (problem) failures.push(`${relative(root, file)}: ${problem}`)
 }
 const { errors, leaks, ignored } = readReports()

@@ -62,19 +62,23 @@ export function run(program, args, options = {}) {
   return status === 0
 }
 
-/** Runs a program and returns what it wrote to its standard output; ends the script when it fails. */
-export function output(program, args, options = {}) {
+/** Runs a program and keeps its output. `problem` is undefined when it ended with 0, or else says all that is known. */
+function capture(program, args, options) {
   const { status, signal, error, stdout, stderr } = spawnSync(program, args, {
     cwd: root,
     encoding: 'utf8',
     maxBuffer: 64 << 20,
     ...options,
   })
-  if (error || status !== 0) {
-    fail(
-      `${program} ${args.join(' ')}\n${stdout ?? ''}${stderr ?? ''}${error?.message ?? signal ?? `exit code ${status}`}`,
-    )
-  }
+  if (!error && status === 0) return { stdout }
+  const end = error?.message ?? signal ?? `exit code ${status}`
+  return { stdout, problem: `${program} ${args.join(' ')}\n${stdout ?? ''}${stderr ?? ''}${end}` }
+}
+
+/** Runs a program and returns what it wrote to its standard output; ends the script when it fails. */
+export function output(program, args, options = {}) {
+  const { stdout, problem } = capture(program, args, options)
+  if (problem) fail(problem)
   return stdout
 }
 
@@ -82,15 +86,10 @@ export function output(program, args, options = {}) {
 export function step(name, program, args, options = {}) {
   const start = performance.now()
   process.stdout.write(`${name} … `)
-  const { status, signal, error, stdout, stderr } = spawnSync(program, args, {
-    cwd: root,
-    encoding: 'utf8',
-    maxBuffer: 64 << 20,
-    ...options,
-  })
-  if (error || status !== 0) {
+  const { problem } = capture(program, args, options)
+  if (problem) {
     console.log('failed')
-    fail(`${stdout ?? ''}${stderr ?? ''}${error?.message ?? signal ?? `${program}: exit code ${status}`}`)
+    fail(problem)
   }
   console.log(`${((performance.now() - start) / 1000).toFixed(1)} s`)
 }

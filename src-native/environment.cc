@@ -98,6 +98,8 @@ void Environment::Pend() {
 }
 
 napi_value Environment::Submit(Job* job, int fd) {
+  // The number may be somebody else's by now.
+  if (fd >= 0 && !descriptors_.Owns(fd)) return SubmitRefused(job, -EBADF);
   napi_value promise = MakePromise(job);
   if (promise == nullptr) return nullptr;
   if (fd >= 0) {
@@ -118,7 +120,11 @@ napi_value Environment::SubmitApart(Job* job) {
 }
 
 napi_value Environment::SubmitEntering(EnteringJob* job, int error) {
-  if (error == 0) return job->enters() ? SubmitApart(job) : Submit(job);
+  if (error != 0) return SubmitRefused(job, error);
+  return job->enters() ? SubmitApart(job) : Submit(job);
+}
+
+napi_value Environment::SubmitRefused(Job* job, int error) {
   napi_value promise = MakePromise(job);
   if (promise == nullptr) return nullptr;
   Pend();
@@ -278,6 +284,14 @@ void Environment::HandleClosed() {
 }
 
 napi_value NumberJob::Finish(Environment& environment) { return Number(environment.env(), result_); }
+
+napi_value DescriptorJob::Finish(Environment& environment) {
+  if (error_ == 0) {
+    environment.descriptors().Own(fd_.get());
+    return Number(environment.env(), fd_.Release());
+  }
+  return Number(environment.env(), error_);
+}
 
 int EnteringJob::Enter() {
   if (!enters()) return 0;

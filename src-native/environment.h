@@ -26,9 +26,10 @@ class Environment {
   uv_loop_t* loop() const { return loop_; }
   napi_async_context context() const { return context_; }
   Descriptors& descriptors() { return descriptors_; }
-  pid_t work_thread() const { return work_thread_.tid(); }
+  const char* namespace_path() const { return work_thread_.namespace_path(); }
 
-  // Hands a job in, and makes its promise. `fd`: a descriptor that is not to be closed before the job is done.
+  // Hands a job in, and makes its promise. `fd`: an owned descriptor, not to be closed before the job is done; a job
+  // with one that is not owned is refused with EBADF.
   napi_value Submit(Job* job, int fd = -1);
   // The same on a thread of the job's own.
   napi_value SubmitApart(Job* job);
@@ -36,6 +37,8 @@ class Environment {
   napi_value SubmitEntering(EnteringJob* job, int error);
   // Hands in a job whose result nobody waits for.
   void SubmitUnheard(Job* job);
+  // Answers for a job that cannot be started; `error` is a negated errno.
+  napi_value SubmitRefused(Job* job, int error);
   // A promise that is resolved already.
   napi_value Resolved(int value);
 

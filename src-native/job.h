@@ -2,6 +2,7 @@
 #ifndef NETKIT_JOB_H_
 #define NETKIT_JOB_H_
 
+#include <errno.h>
 #include <node_api.h>
 #include <uv.h>
 
@@ -66,6 +67,25 @@ class EnteringJob : public Job {
 
  private:
   Descriptor namespace_;
+};
+
+// A job that answers with a descriptor, which the environment owns from then on, or with a negated errno.
+class DescriptorJob : public EnteringJob {
+ public:
+  void Refuse(int error) override { error_ = error; }
+  napi_value Finish(Environment& environment) override;
+
+ protected:
+  // What a call like open(2) returned.
+  void Answer(int fd) {
+    error_ = fd < 0 ? -errno : 0;
+    fd_.Reset(fd);
+  }
+
+  int error_ = 0;
+
+ private:
+  Descriptor fd_;
 };
 
 // First in, first out; not synchronised.

@@ -24,22 +24,10 @@ int OpenNamespace(const char* path, Descriptor& result) {
   return 0;
 }
 
-class CreateNamespaceJob : public Job {
+// It enters no namespace that there is: it makes one, on a thread of its own all the same.
+class CreateNamespaceJob : public DescriptorJob {
  public:
-  void Run() override { error_ = unshare(CLONE_NEWNET) == 0 ? OpenNamespace(kOwnNamespace, fd_) : -errno; }
-
-  void Refuse(int error) override { error_ = error; }
-
-  napi_value Finish(Environment& environment) override {
-    if (!fd_.valid()) return Number(environment.env(), error_);
-    int fd = fd_.Release();
-    environment.descriptors().Own(fd);
-    return Number(environment.env(), fd);
-  }
-
- private:
-  int error_ = 0;
-  Descriptor fd_;
+  void Run() override { Answer(unshare(CLONE_NEWNET) == 0 ? open(kOwnNamespace, O_RDONLY | O_CLOEXEC) : -1); }
 };
 
 }  // namespace
@@ -65,9 +53,7 @@ napi_value RunInside(napi_env env, napi_callback_info info) {
   Descriptor home;
   if (ns < 0) {
     // The work thread has never left the namespace that the environment started in.
-    char path[64];
-    snprintf(path, sizeof(path), "/proc/self/task/%d/ns/net", static_cast<int>(environment.work_thread()));
-    error = OpenNamespace(path, home);
+    error = OpenNamespace(environment.namespace_path(), home);
     if (error != 0) return Number(env, error);
     ns = home.get();
   }

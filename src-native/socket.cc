@@ -9,36 +9,19 @@ namespace netkit {
 
 namespace {
 
-class OpenSocketJob : public EnteringJob {
+class OpenSocketJob : public DescriptorJob {
  public:
   OpenSocketJob(int family, int type, int protocol) : family_(family), type_(type), protocol_(protocol) {}
 
   void Run() override {
     error_ = Enter();
-    if (error_ != 0) return;
-    int fd = socket(family_, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_);
-    if (fd < 0) {
-      error_ = -errno;
-    } else {
-      fd_.Reset(fd);
-    }
-  }
-
-  void Refuse(int error) override { error_ = error; }
-
-  napi_value Finish(Environment& environment) override {
-    if (!fd_.valid()) return Number(environment.env(), error_);
-    int fd = fd_.Release();
-    environment.descriptors().Own(fd);
-    return Number(environment.env(), fd);
+    if (error_ == 0) Answer(socket(family_, type_ | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol_));
   }
 
  private:
   const int family_;
   const int type_;
   const int protocol_;
-  int error_ = 0;
-  Descriptor fd_;
 };
 
 template <typename Call>

@@ -1,7 +1,7 @@
 #include "work_thread.h"
 
+#include <stdio.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "environment.h"
@@ -21,7 +21,7 @@ int WorkThread::Start(Environment* environment) {
   error = uv_thread_create(&thread_, Main, this);
   running_ = error == 0;
   if (running_) {
-    uv_sem_wait(&ready_);  // tid_ is known from here on
+    uv_sem_wait(&ready_);  // namespace_path_ is known from here on
   } else {
     uv_cond_destroy(&wake_);
     uv_mutex_destroy(&mutex_);
@@ -53,7 +53,11 @@ void WorkThread::Stop(JobList& rest) {
 void WorkThread::Main(void* self) {
   WorkThread* thread = static_cast<WorkThread*>(self);
   prctl(PR_SET_NAME, "netkit");
-  thread->tid_ = static_cast<pid_t>(syscall(SYS_gettid));
+  // The thread's own id would not do: /proc may be of another pid namespace, and has other numbers then.
+  char link[40] = {};
+  if (readlink("/proc/thread-self", link, sizeof(link) - 1) > 0) {
+    snprintf(thread->namespace_path_, sizeof(thread->namespace_path_), "/proc/%s/ns/net", link);
+  }
   uv_sem_post(&thread->ready_);
   thread->Loop();
 }

@@ -2,7 +2,6 @@
 #ifndef NETKIT_WORK_THREAD_H_
 #define NETKIT_WORK_THREAD_H_
 
-#include <sys/types.h>
 #include <uv.h>
 
 #include "job.h"
@@ -18,7 +17,9 @@ class WorkThread {
   void Push(Job* job);
   // Waits for the running job, ends the thread, and hands over what had not been started.
   void Stop(JobList& rest);
-  pid_t tid() const { return tid_; }
+  // The file of the thread's network namespace, which is the one that the environment started in: the thread never
+  // leaves it. Empty when there is no /proc.
+  const char* namespace_path() const { return namespace_path_; }
 
  private:
   static void Main(void* self);
@@ -30,7 +31,7 @@ class WorkThread {
   uv_cond_t wake_ = {};
   uv_sem_t ready_ = {};
   JobList queue_;
-  pid_t tid_ = 0;
+  char namespace_path_[64] = {};
   bool running_ = false;
   bool stopping_ = false;
 };

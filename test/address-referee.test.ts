@@ -18,6 +18,16 @@ const cases: [what: string, asked: Omit<NewAddress, 'link'>, shown: Record<strin
   ['broadcast', { address: '10.0.3.1/24', broadcast: '10.0.3.99' }, { local: '10.0.3.1', broadcast: '10.0.3.99' }],
   ["broadcast '+'", { address: '10.0.4.1/20', broadcast: '+' }, { local: '10.0.4.1', broadcast: '10.0.15.255' }],
   [
+    "broadcast '+' of the peer's network",
+    { address: '10.0.15.1/32', peer: '10.0.14.2/24', broadcast: '+' },
+    { local: '10.0.15.1', broadcast: '10.0.14.255' },
+  ],
+  [
+    "broadcast '+' of two addresses",
+    { address: '10.0.13.0/31', broadcast: '+' },
+    { local: '10.0.13.0', broadcast: undefined },
+  ],
+  [
     'peer, a host',
     { address: '10.0.16.1/32', peer: '10.0.16.2' },
     { local: '10.0.16.1', address: '10.0.16.2', prefixlen: 32 },

@@ -3,6 +3,7 @@ import t from 'tap'
 import { createBridge, createVeth, type Link, type Namespace } from '../dist/index.js'
 import { needs } from './support/needs.js'
 import { eventsOf } from './support/netlink.js'
+import { refused, VALUE, type Wrong } from './support/refused.js'
 import { ip, ipDo, scratch } from './support/scratch.js'
 
 const namespaces = await needs('namespaces')
@@ -112,6 +113,9 @@ t.test('ensure touches nothing that is as asked', namespaces, async (t) => {
     { address: '10.0.3.1/24', broadcast: '10.0.3.9', scope: 'link', noPrefixRoute: true },
     { address: '10.0.4.1/32', peer: '10.0.4.2' },
     { address: '10.0.4.1/32', peer: '10.0.5.2/24' },
+    { address: '10.0.7.1/32', peer: '10.0.8.2/24', broadcast: '+' },
+    { address: '10.0.9.0/31', broadcast: '+' },
+    { address: '10.0.9.9/32', broadcast: '+' },
     { address: '10.0.6.1/24', preferredLifetime: 0, metric: 0 },
     { address: 'FD00::0:1/64', noDad: true, scope: 'global' },
     { address: 'fd01::1/128', peer: 'FD01::2' },
@@ -159,6 +163,84 @@ t.test('ensure changes what can be changed, and says so', namespaces, async (t) 
   t.match(kept, { label: 'br0', scope: 'global' }, 'what is there stays')
 })
 
+t.test('ensure leaves what is not asked for', namespaces, async (t) => {
+  const { red, br0: link } = await twoBridges(t)
+  const { addresses } = red
+  const is = async (address: string) => {
+    const { validLifetime: valid, preferredLifetime: preferred, ...rest } = await addresses.get(address)
+    // What runs may be a second or two shorter.
+    return { ...rest, valid: Math.ceil(valid / 100_000), preferred: Math.ceil(preferred / 100_000) }
+  }
+  const lifetimes = { validLifetime: 900_000, preferredLifetime: 700_000 }
+  for (const [address, text, more] of [
+    ['10.0.1.1', '10.0.1.1/24', { broadcast: '+', label: 'br0:x' }],
+    ['fd00::1', 'fd00::1/64', { noDad: true, noPrefixRoute: true }],
+    ['fd00::2', 'fd00::2/128', { noDad: true, peer: 'fd00::3' }],
+  ] as const) {
+    await addresses.add({ link, address: text, metric: 5, ...lifetimes, ...more })
+    const before = await is(address)
+    t.match(before, { metric: 5, valid: 9, preferred: 7 })
+    const wish = { link, address: text } as const
+    await addresses.ensure({ ...wish, metric: 6 })
+    t.same(await is(address), { ...before, metric: 6 }, `${address}: metric`)
+    await addresses.ensure({ ...wish, preferredLifetime: 200_000 })
+    t.same(await is(address), { ...before, metric: 6, preferred: 2 }, `${address}: preferredLifetime`)
+    await addresses.ensure({ ...wish, preferredLifetime: 1_000_000 })
+    t.same(await is(address), { ...before, metric: 6, preferred: 10, valid: 10 }, 'it cannot be the longer one')
+    await addresses.ensure({ ...wish, validLifetime: 300_000 })
+    t.same(await is(address), { ...before, metric: 6, preferred: 3, valid: 3 }, 'validLifetime stands for both')
+  }
+  await addresses.ensure({ link, address: 'fd00::1/64', noPrefixRoute: false })
+  const { flags, metric } = await addresses.get('fd00::1')
+  t.ok(flags.includes('nodad') && !flags.includes('noprefixroute') && metric === 6, 'one flag of two')
+  await addresses.ensure({ link, address: 'fd00::2/128', peer: 'fd00::4' })
+  t.match(await is('fd00::2'), { peer: 'fd00::4/128', metric: 6, valid: 3, flags: /nodad/ })
+
+  await addresses.add({ link, address: '10.0.2.1/24', preferredLifetime: 0 })
+  t.match(await addresses.ensure({ link, address: '10.0.2.1/24', metric: 9 }), { address: { flags: /deprecated/ } })
+  const again = { link, address: '10.0.2.1/24', preferredLifetime: Number.POSITIVE_INFINITY } as const
+  const { changed, address } = await addresses.ensure(again)
+  t.match([changed, address.metric, address.flags], [true, 9, ['permanent']], 'and is deprecated no more')
+})
+
+t.test('ensure leaves flags that it has no word for', await needs('namespaces', 'ip'), async (t) => {
+  const { red, br0: link } = await twoBridges(t)
+  await ipDo(red, 'address', 'add', 'fd00::1/64', 'dev', 'br0', 'home', 'mngtmpaddr', 'nodad')
+  const { changed, address } = await red.addresses.ensure({ link, address: 'fd00::1/64', metric: 9 })
+  t.match([changed, address.metric], [true, 9])
+  for (const flag of ['home', 'mngtmpaddr', 'nodad'] as const) t.ok(address.flags.includes(flag), flag)
+})
+
+t.test("ensure and the broadcast address '+'", namespaces, async (t) => {
+  const { red, br0: link } = await twoBridges(t)
+  const { addresses } = red
+  const broadcast = '+'
+  const ensured = async (wish: { address: string; peer?: string }) => {
+    const { changed, address } = await addresses.ensure({ link, broadcast, ...wish })
+    return [changed, address.broadcast]
+  }
+  t.same(await ensured({ address: '10.0.1.1/30' }), [true, '10.0.1.3'])
+  t.same(await ensured({ address: '10.0.2.0/31' }), [true, undefined])
+  t.same(await ensured({ address: '10.0.3.1/32' }), [true, undefined])
+  t.same(await ensured({ address: '10.0.4.1/32', peer: '10.0.5.2/24' }), [true, '10.0.5.255'], "the peer's network's")
+  t.same(await ensured({ address: '10.0.4.1/32', peer: '10.0.6.2' }), [true, undefined])
+  t.same(await ensured({ address: '10.0.4.1/32', peer: '10.0.5.2/24' }), [false, '10.0.5.255'])
+  await addresses.add({ link, address: '10.0.7.1/32', broadcast: '10.0.7.9' })
+  await t.rejects(ensured({ address: '10.0.7.1/32' }), { code: 'EEXIST', message: /another broadcast/ })
+})
+
+t.test('ensure of the same address at the same time', namespaces, async (t) => {
+  const { red, br0: link } = await twoBridges(t)
+  for (const address of ['10.0.1.1/24', 'fd00::1/64']) {
+    const all = await Promise.all(Array.from({ length: 5 }, () => red.addresses.ensure({ link, address })))
+    t.equal(all.filter(({ changed }) => changed).length, 1, `one made ${address}`)
+    for (const one of all) t.equal(one.address.address, address)
+  }
+  await red.addresses.add({ link, address: '10.0.2.1/32', peer: '10.0.3.2/24' })
+  const other = red.addresses.ensure({ link, address: '10.0.2.1/32', peer: '10.0.3.3/24' })
+  await t.rejects(other, { code: 'EEXIST' }, 'the kernel has one a network, whatever the peer')
+})
+
 t.test('remove', await needs('namespaces', 'ip'), async (t) => {
   const { red, br0: link } = await twoBridges(t)
   const addresses = ['10.0.1.1/24', '10.0.1.2/24', 'fd00::1/64'] as const
@@ -195,6 +277,10 @@ t.test('flush', namespaces, async (t) => {
   t.equal((await red.addresses.list({ link: br1 })).length, 1, "another link's stay")
   await fill()
   t.equal((await br0.flushAddresses({ family: 'inet' })).length, 4)
+  for (const key of ['link', 'address']) {
+    const flush = () => br0.flushAddresses({ [key]: 'br1' } as Wrong)
+    await refused(t, key, flush, VALUE, `filter '${key}': is not an option here`)
+  }
 })
 
 t.test('a link of another namespace', namespaces, async (t) => {

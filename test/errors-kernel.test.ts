@@ -98,7 +98,7 @@ console.log(JSON.stringify({
     lo.waitFor({ operationalState: lo.operationalState }), lo.refresh(),
   ].map(outcome)),
   changes: await Promise.all([
-    createBridge({ name: 'refused' }), createLink({ kind: 'ifb', name: 'refused' }), createVeth(), lo.set({ mtu: 1400 }),
+    createBridge({ name: 'refused' }), createLink({ kind: 'ifb', name: 'refused' }), createVeth({}, {}), lo.set({ mtu: 1400 }),
     lo.addAddress('127.0.0.9/32'), lo.removeAddress('127.0.0.9/32'), lo.delete(),
     host.routes.add({ to: '10.99.0.0/16', link: lo }), host.routes.remove({ to: '10.99.0.0/16' }),
     host.links.ensure({ kind: 'bridge', name: 'refused' }),

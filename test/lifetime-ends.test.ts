@@ -61,7 +61,7 @@ t.test('one of two namespaces is closed', namespaces, async (t) => {
   for (const patience of [undefined, 0, 3, 8, 16, 32]) {
     const box = await createNamespace()
     await box.links.list()
-    const ends = (i: number) => [
+    const ends = (i: number): Parameters<typeof createVeth> => [
       { namespace: red, name: `near${i}` },
       { namespace: box, name: `far${i}`, up: true, addresses: ['10.0.0.1/24'] },
     ]

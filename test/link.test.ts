@@ -1,7 +1,15 @@
 /** What can be done with a Link: changing, reading anew, deleting, disposing. */
 import { inspect } from 'node:util'
 import t from 'tap'
-import { createBridge, createLink, createVeth, Link, type Namespace, openNamespace } from '../dist/index.js'
+import {
+  createBridge,
+  createLink,
+  createNamespace,
+  createVeth,
+  Link,
+  type Namespace,
+  openNamespace,
+} from '../dist/index.js'
 import { needs } from './support/needs.js'
 import { ip, ipDo, joined, scratch } from './support/scratch.js'
 
@@ -199,6 +207,29 @@ t.test('disposal', namespaces, async (t) => {
   const [left] = await createVeth({ namespace: red }, { namespace: red })
   await left[Symbol.asyncDispose]()
   t.same(await namesIn(red), ['lo'])
+})
+
+t.test('a move keeps a name that was given elsewhere', withIp, async (t) => {
+  const [red, box] = [await scratch(t), await scratch(t)]
+  const [link] = await createVeth({ name: 'before', namespace: red }, { namespace: red })
+  await red.exec('ip', ['link', 'set', 'before', 'name', 'after'], { check: true })
+  await link.set({ namespace: box })
+  t.equal(link.name, 'after')
+  t.match(await box.links.get('after'), { index: link.index })
+})
+
+t.test('an alias of the greatest length', namespaces, async (t) => {
+  const red = await scratch(t)
+  const link = await createBridge({ name: 'br0', namespace: red, alias: 'x'.repeat(255) })
+  t.equal((await link.refresh()).alias, 'x'.repeat(255))
+})
+
+t.test('disposing a link whose namespace handle is closed is no error', namespaces, async (t) => {
+  const red = await createNamespace()
+  const link = await createBridge({ name: 'br0', namespace: red })
+  await red.delete()
+  await link[Symbol.asyncDispose]()
+  await t.rejects(link.delete(), { code: 'EBADF' })
 })
 
 t.test('plain data', await needs('namespaces', 'ip', 'ping'), async (t) => {

@@ -26,6 +26,7 @@ t.test('list and its filters', namespaces, async (t) => {
   t.same(await list({ master: br0 }), ['a'])
   t.same(await list({ master: 'br1', kind: 'veth' }), ['c'])
   t.same(await list({ master: br0.index, kind: 'bridge' }), [])
+  t.same(await list({ master: null }), ['b', 'br0', 'br1', 'd', 'lo'], "nobody's ports")
   t.same(await list({ up: true }), ['b', 'br0', 'lo'])
   t.same(await list({ up: false, kind: 'bridge' }), ['br1'])
   await t.rejects(red.links.list({ master: 'none' }), { code: 'ENODEV', message: /^filter\.master 'none' in/ })
@@ -69,6 +70,29 @@ t.test('add and replace', withIp, async (t) => {
     code: 'ERR_INVALID_ARG_VALUE',
   })
   await t.rejects(red.links.replace({ kind: 'bridge', name: 'lo' }), { code: 'EOPNOTSUPP' }, 'the loopback stays')
+})
+
+t.test('a replacement that the kernel refuses costs nobody a link', namespaces, async (t) => {
+  const red = await scratch(t)
+  const old = await red.links.add({ kind: 'bridge', name: 'br0', addresses: ['10.0.0.1/24'], up: true })
+  const twice = { kind: 'bridge' as const, name: 'br0', addresses: ['10.0.0.1/24', '10.0.0.1/24'] }
+  await t.rejects(red.links.replace({ kind: 'bridge', name: 'br0', mtu: 100_000 }), { code: 'EINVAL' })
+  await t.rejects(red.links.replace({ kind: 'nothing-like-it', name: 'br0' }), { code: 'EOPNOTSUPP' })
+  await t.rejects(red.links.replace(twice), { code: 'EEXIST' })
+  t.same(await namesIn(red), ['br0', 'lo'], 'and leaves nothing of the rehearsal')
+  t.match(await red.links.get('br0'), { index: old.index, up: true })
+  const labelled = { address: '10.0.0.1/24', label: 'br0:1' }
+  const another = await red.links.replace({ kind: 'bridge', name: 'br0', addresses: [labelled], up: true })
+  t.not(another.index, old.index)
+  t.match(await red.addresses.list({ link: another, family: 'inet' }), [labelled])
+})
+
+t.test('two that ensure the same link at the same time', namespaces, async (t) => {
+  const red = await scratch(t)
+  const options = { kind: 'bridge' as const, name: 'br0', up: true }
+  const [one, other] = await Promise.all([red.links.ensure(options), red.links.ensure(options)])
+  t.equal(one.link.index, other.link.index)
+  t.same([one.created, other.created].sort(), [false, true])
 })
 
 t.test('ensure touches nothing that is as asked', namespaces, async (t) => {

@@ -5,6 +5,7 @@ import t from 'tap'
 import { currentNamespace } from '../dist/namespace/open.js'
 import { ExecError } from '../dist/namespace/programs.js'
 import { needs } from './support/needs.js'
+import { askProgram } from './support/program.js'
 import { scratch } from './support/scratch.js'
 
 const inodeHere = () => statSync('/proc/thread-self/ns/net').ino
@@ -20,6 +21,21 @@ t.test('spawn', await needs('namespaces'), async (t) => {
   const error = await new Promise<NodeJS.ErrnoException>((resolve) => missing.once('error', resolve))
   t.equal(error.code, 'ENOENT', "a program that is not there gives Node's error")
   t.throws(() => box.spawn(''), { code: 'ERR_INVALID_ARG_VALUE' }, "Node's own check")
+})
+
+t.test('a pid namespace without a /proc of its own', await needs('namespaces', 'unshare'), async (t) => {
+  const program = `
+    import { statSync } from 'node:fs'
+    import { createNamespace, currentNamespace } from './dist/namespace/open.js'
+    const inode = () => statSync('/proc/thread-self/ns/net').ino
+    const [host, box] = [currentNamespace(), await createNamespace()]
+    const inside = box.run(() => [inode(), host.run(inode), inode()])
+    console.log(JSON.stringify({ box: box.inode, host: host.inode, pid: process.pid, inside, after: inode() }))`
+  const { box, host, pid, inside, after } = await askProgram(program, {
+    wrapper: ['unshare', '--pid', '--fork', '--kill-child'],
+  })
+  t.equal(pid, 1)
+  t.same([inside, after], [[box, host, box], host], 'a nested call gets to the own namespace')
 })
 
 t.test('exec', await needs('namespaces'), async (t) => {

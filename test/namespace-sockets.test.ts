@@ -7,7 +7,8 @@ import t from 'tap'
 import { Agent, fetch } from 'undici'
 import type { Namespace } from '../dist/namespace/namespace.js'
 import { currentNamespace } from '../dist/namespace/open.js'
-import { decodeInt, encodeInt, encodeSocketAddress, formatSocketAddress } from '../dist/namespace/sockaddr.js'
+import { encodeSocketAddress, formatSocketAddress } from '../dist/namespace/sockaddr.js'
+import { decodeInt, encodeInt } from '../dist/netlink/bytes.js'
 import { parseIp } from '../dist/values/ip.js'
 import { eventually, leavesNoDescriptor } from './support/counting.js'
 import { needs } from './support/needs.js'
@@ -246,7 +247,18 @@ t.test('bad input', async (t) => {
     [connect, {}, 'TYPE', /options\.port/],
     [connect, { port: 70000 }, 'RANGE'],
     [connect, { port: 1, host: 'a/b' }, 'VALUE'],
-    [connect, { port: 1, family: 5 }, 'VALUE'],
+    [connect, { port: 1, family: 5 }, 'TYPE', /options\.family must be 4 or 6/],
+    [connect, { port: 1, family: '4' }, 'TYPE'],
+    [connect, { port: 1, family: 4, host: '::1' }, 'VALUE', /options\.host '::1': is not an IPv4 address/],
+    [connect, { port: 1, family: 6, host: '127.0.0.1' }, 'VALUE', /is not an IPv6 address/],
+    [connect, { port: 1, host: 'fe80::1%0' }, 'VALUE', /from 1 to 4294967295/],
+    [connect, { port: 1, host: 'fe80::1%4294967297' }, 'VALUE'],
+    [
+      connect,
+      { port: 1, localAddress: 'localhost' },
+      'VALUE',
+      /options\.localAddress 'localhost': is not an IP address/,
+    ],
     [connect, { port: 1, localPort: -1 }, 'RANGE'],
     [connect, { port: 1, localAddress: 5 }, 'TYPE'],
     [connect, { port: 1, timeout: 0 }, 'RANGE'],
@@ -314,6 +326,34 @@ t.test('signals', requirements, async (t) => {
     t.match(error, { name: 'AbortError' }, 'the socket is destroyed with an AbortError')
     t.equal(server.listening, false)
     other.destroy()
+  })
+})
+
+t.test("an end between listen() and 'listening'", requirements, async (t) => {
+  const box = await scratch(t)
+  const events = ['listening', 'error', 'close'] as const
+  const ends: [string, (server: net.Server, controller: AbortController) => void][] = [
+    ['the server is closed', (server) => server.close()],
+    ['the signal fires', (_server, controller) => controller.abort(new Error('enough'))],
+    ['the namespace is closed', () => void box.close()],
+  ]
+  await leavesNoDescriptor(t, 'an end', async () => {
+    for (const [words, end] of ends) {
+      const server = new net.Server()
+      const controller = new AbortController()
+      server.listen = (...args: unknown[]) => {
+        Reflect.apply(net.Server.prototype.listen, server, args)
+        end(server, controller)
+        return server
+      }
+      const listening = box.listen({ server, signal: controller.signal })
+      await t.rejects(listening, { name: 'AbortError', message: /^listening on port 0 in .* was aborted/ }, words)
+      // Node's own listener of 'close' goes with that event.
+      t.ok(
+        await eventually(() => events.every((event) => server.listenerCount(event) === 0)),
+        `${words}: no listener is left`,
+      )
+    }
   })
 })
 

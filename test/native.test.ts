@@ -1,5 +1,5 @@
 /** The addon, straight at its border: namespaces, sockets, netlink, descriptors, arguments. */
-import { closeSync, fstatSync, openSync, readFileSync, readlinkSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +18,7 @@ import {
   unprivileged,
 } from './support/native.js'
 
-const { EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOBUFS, ENOENT } = constants.errno
+const { EAGAIN, EBADF, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOBUFS, ENOENT, ESTALE } = constants.errno
 const AF_NETLINK = 16
 const SOCK_RAW = 3
 
@@ -165,6 +165,11 @@ needs(unprivileged, 'owned descriptors', async (t) => {
   t.equal(native.disownDescriptor(fd), true)
   t.equal(native.disownDescriptor(fd), false)
   closeSync(fd)
+  const strange = await openNetlink(-1)
+  t.equal(native.disownDescriptor(strange), true)
+  t.match(await native.exchange(strange, dump(), Buffer.alloc(1 << 17)), { sent: -EBADF, received: 0 }, 'not ours')
+  t.equal(await native.controlTun(strange, 0x400454cb, 0), -EBADF)
+  closeSync(strange)
   const reply = Buffer.alloc(1 << 17)
   for (const close of [native.closeDescriptor, async (each: number) => native.closeDescriptorNow(each)]) {
     const socket = await openNetlink(-1)
@@ -215,9 +220,17 @@ needs(unprivileged, 'an error that comes behind datagrams is told next', async (
 
 needs(unprivileged, 'files: mount, unmount, lockFile', async (t) => {
   t.equal(native.mount('/proc/self/ns/net', '/nonexistent/netkit', 0x1000), -ENOENT)
-  t.equal(native.mount('zero\0', '/proc', 0), -EINVAL)
-  t.equal(await native.unmount('/nonexistent/netkit', 2), -ENOENT)
-  t.equal(await native.unmount('x'.repeat(5000), 0), -EINVAL)
+  t.equal(native.mount('zero\0', '/proc', 0), -ENAMETOOLONG)
+  t.equal(await native.unmount('/nonexistent/netkit', 2, 0, 0), -ENOENT)
+  t.equal(await native.unmount('x'.repeat(5000), 0, 0, 0), -ENAMETOOLONG)
+  const { dev, ino } = statSync('/proc')
+  for (const [device, inode] of [
+    [dev, ino + 1],
+    [dev + 1, ino],
+  ] as const) {
+    t.equal(await native.unmount('/proc', 0x4000_0000, device, inode), -ESTALE, 'another file')
+  }
+  t.equal(await native.unmount('/proc', 0x4000_0000, dev, ino), -EINVAL, 'this file, but no such flag')
   const path = new URL(import.meta.url)
   const [a, b] = [openSync(path, 'r'), openSync(path, 'r')]
   t.equal(native.lockFile(a, 2 | 4), 0)

@@ -62,7 +62,7 @@ async function connect(t: Test, sequence = 0): Promise<NetlinkConnection> {
 
 function question(what: string, onReply?: Request['onReply'], flags = 0): Request {
   const bytes = linkMessage.encode(RTM_GETLINK, flags, { index: 1 }, {})
-  return { what, syscall: 'RTM_GETLINK', definition: linkMessage, bytes, onReply }
+  return { what, syscall: 'RTM_GETLINK', definition: linkMessage, bytes, onReply, dump: flags === NLM_F_DUMP }
 }
 
 test('an interrupted dump is read again', await needs('namespaces', 'ip'), async (t) => {
@@ -270,9 +270,9 @@ test('what is not for any request is passed over', async (t) => {
       message(NLMSG_ERROR, 0x100, sequence, Buffer.concat([int32(-5), Buffer.alloc(16)])),
     ]),
   }))
-  let answers = 0
-  t.same(await connection.request(question('get', () => answers++)), { interrupted: false })
-  t.equal(answers, 1)
+  const types: number[] = []
+  t.same(await connection.request(question('get', ({ type }) => types.push(type))), { interrupted: false })
+  t.same(types, [RTM_NEWLINK])
 })
 
 test('an answer that lies about its length fails all that wait, and only them', async (t) => {
@@ -337,9 +337,48 @@ test('functions of the caller that throw hurt their request alone', async (t) =>
     { reason: failure },
     { status: 'fulfilled' },
     { reason: failure },
-    { reason: failure },
+    { reason: { code: 'EPERM', message: /^RTM_GETLINK: operation not permitted/ } },
     { reason: { code: 'EPERM', hint: 'become root' } },
   ])
+})
+
+test('words that cannot be had keep nobody from being settled', async (t) => {
+  const wordless = {
+    ...question('a'),
+    what: () => {
+      throw new Error('the caller failed')
+    },
+  }
+  const connection = await connect(t)
+  const lossy = kernel(t, () => ({ bytes: new Uint8Array(), error: -105 }))
+  t.match(await Promise.allSettled([connection.request(wordless), connection.request(question('b'))]), [
+    { reason: { code: 'ENOBUFS', message: /^RTM_GETLINK: / } },
+    { reason: { code: 'ENOBUFS', message: /^b: / } },
+  ])
+  lossy()
+  const waiting = Promise.allSettled([connection.request(wordless), connection.request(question('b'))])
+  await connection.close()
+  t.match(await waiting, [
+    { reason: { name: 'AbortError', message: 'RTM_GETLINK: the connection was closed' } },
+    { reason: { name: 'AbortError', message: 'b: the connection was closed' } },
+  ])
+})
+
+test('closing in an answer: the descriptor is not used again', async (t) => {
+  for (const rest of [{ more: true }, { error: -105 }]) {
+    const connection = await NetlinkConnection.open(-1, 0)
+    let exchanges = 0
+    const restore = kernel(t, (sent) => {
+      exchanges++
+      return { bytes: Buffer.concat(sent.map((one) => message(RTM_NEWLINK, 0, one.sequence, loopback))), ...rest }
+    })
+    const request = connection.request(question('a', () => void connection.close()))
+    await t.rejects(request, { name: 'AbortError' })
+    await connection.close()
+    await new Promise((resolve) => setImmediate(resolve))
+    t.equal(exchanges, 1)
+    restore()
+  }
 })
 
 test('a send that fails', async (t) => {
@@ -396,7 +435,9 @@ test('closing while an exchange is under way drops its answer', async (t) => {
   const connection = await NetlinkConnection.open(-1, 0)
   let answer: () => void = () => {}
   let asked: Sent[] = []
+  let exchanges = 0
   hook(t, 'exchange', async (_fd, request, reply) => {
+    exchanges++
     asked = messagesIn(request)
     await new Promise<void>((resolve) => {
       answer = resolve
@@ -413,5 +454,6 @@ test('closing while an exchange is under way drops its answer', async (t) => {
   answer()
   await new Promise((resolve) => setImmediate(resolve))
   t.equal(answers, 0)
+  t.equal(exchanges, 1, 'what waits in the socket is not read any more')
   t.equal(descriptors(), before)
 })

@@ -15,7 +15,7 @@ import { runProgram } from './support/program.js'
 import { ip, ipDo, scratch } from './support/scratch.js'
 import '../dist/index.js'
 
-const { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_DUMP, NETLINK_ROUTE } = netlinkConstants
+const { NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_DUMP, NETLINK_ROUTE } = netlinkConstants
 const { RTM_NEWLINK, RTM_NEWADDR } = rtnetlinkConstants
 
 async function connect(t: Test, namespace: Namespace): Promise<NetlinkConnection> {
@@ -46,6 +46,7 @@ const getLink = (name: string, onReply: Request['onReply']): Request => ({
 })
 const dumpLinks = (onReply: Request['onReply']): Request => ({
   ...linkRequest('RTM_GETLINK', 'list the links', NLM_F_DUMP, {}, {}),
+  dump: true,
   onReply,
 })
 const nameIn = (message: Message) => linkMessage.decode(message).attributes.name ?? ''
@@ -103,9 +104,15 @@ test('many requests travel in chunks of some', await needs('namespaces'), async 
   t.same(answers, names, 'the answers come in the order of the calls')
   t.equal(exchanges.flat().length, 1010)
   t.ok(exchanges.length > 2 && exchanges.length < 50, `${exchanges.length} chunks`)
+  // Long ones: an attribute that the kernel does not know is passed over.
+  const long = { name: 'nope', '#999': new Uint8Array(3000) } as LinkAttributes
+  const request = linkRequest('RTM_DELLINK', 'delete nope', 0, {}, long)
+  const refused = await Promise.allSettled(Array.from({ length: 50 }, () => connection.request(request)))
+  t.ok(refused.every((result) => result.status === 'rejected' && result.reason.code === 'ENODEV'))
   for (const chunk of exchanges) {
     t.equal(chunk.filter(({ flags }) => (flags & NLM_F_ACK) !== 0).length, 1)
-    t.ok(chunk.reduce((sum, { bytes }) => sum + bytes.length, 0) <= 32 * 1024)
+    const size = chunk.reduce((sum, { bytes }) => sum + bytes.length, 0)
+    t.ok(size <= 32 * 1024, `${chunk.length} requests of ${size} bytes`)
   }
 })
 
@@ -129,6 +136,15 @@ test('requests are dealt with in the order of the calls', await needs('namespace
     [false, true, true, true, true, true, true, false],
   )
   t.same(seen, [0, 1])
+})
+
+test('a request with both NLM_F_REPLACE and NLM_F_EXCL is no dump', await needs('namespaces'), async (t) => {
+  const connection = await connect(t, await scratch(t))
+  const flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_REPLACE
+  t.equal(NLM_F_EXCL | NLM_F_REPLACE, NLM_F_DUMP)
+  const add = linkRequest('RTM_NEWLINK', 'add br0', flags, {}, { name: 'br0', info: { kind: 'bridge' } })
+  t.same(await connection.request(add), { interrupted: false }, 'it has an acknowledgement, and not an end of a list')
+  await t.rejects(connection.request(add), { code: 'EEXIST' })
 })
 
 test('an error is that of its request, and its neighbours succeed', await needs('namespaces'), async (t) => {

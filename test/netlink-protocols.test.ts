@@ -59,6 +59,7 @@ test('another protocol: generic netlink', await needs('namespaces'), async (t) =
   const all: { attributes: { name?: string } }[] = []
   await connection.request({
     ...request('all', []),
+    dump: true,
     bytes: controllerMessage.encode(16, NLM_F_DUMP, { command: 3, version: 1 }, {}),
     onReply: (message) => all.push(controllerMessage.decode(message)),
   })
@@ -98,6 +99,7 @@ test('another protocol: sock_diag', await needs('namespaces'), async (t) => {
     what: 'list sockets',
     syscall: 'SOCK_DIAG_BY_FAMILY',
     definition,
+    dump: true,
     bytes: definition.encode(20, NLM_F_DUMP, { family: 2, protocol: 6, states: 0xffff_ffff }, {}),
     onReply: ({ source, start, end }) => found.push(diagAnswer.decode(source, start, end - start)),
   })
@@ -106,6 +108,7 @@ test('another protocol: sock_diag', await needs('namespaces'), async (t) => {
     what: 'list',
     syscall: 'SOCK_DIAG_BY_FAMILY',
     definition,
+    dump: true,
     bytes: definition.encode(20, NLM_F_DUMP, { family: 99 }, {}),
   }
   await t.rejects(connection.request(unknown), { code: /^E[A-Z]+$/ })

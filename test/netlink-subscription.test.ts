@@ -14,7 +14,9 @@ import { runProgram } from './support/program.js'
 import { ipDo, scratch } from './support/scratch.js'
 import '../dist/index.js'
 
-const { RTM_NEWLINK, RTM_DELLINK, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR } = rtnetlinkConstants
+const { RTM_NEWLINK, RTM_DELLINK, RTNLGRP_LINK } = rtnetlinkConstants
+/** Of linux/rtnetlink.h. */
+const RTNLGRP_IPV4_IFADDR = 5
 
 const nameIn = (message: Message) => linkMessage.decode(message).attributes.name ?? ''
 
@@ -158,10 +160,8 @@ test('a group that there is not', await needs('namespaces'), async (t) => {
   })
 })
 
-test('an error of the socket, and bytes that are no messages', await needs('namespaces', 'ip'), async (t) => {
-  const namespace = await scratch(t)
-  const { log, errors } = await watch(t, namespace)
-  const results: (number | Buffer)[] = [-5, Buffer.from('ffffffff00000000', 'hex')]
+/** What `receive` returns from now on, until nothing is left: then the kernel's own. */
+function receives(t: Test, results: (number | Buffer)[]): void {
   hook(t, 'receive', (fd, reply) => {
     const result = results.shift()
     if (result === undefined) return real.receive(fd, reply)
@@ -169,10 +169,109 @@ test('an error of the socket, and bytes that are no messages', await needs('name
     reply.set(result)
     return result.length
   })
-  await ipDo(namespace, 'link', 'add', 'br0', 'type', 'bridge')
-  t.ok(await eventually(() => log.includes('new br0')))
-  t.equal(log[0], 'overrun', 'what cannot be read is lost')
-  t.match(errors, [{ code: 'EIO', syscall: 'recvmsg', message: /^cannot read netlink events: / }])
+}
+
+test('bytes that are no messages, and events that do not fit', await needs('namespaces', 'ip'), async (t) => {
+  const namespace = await scratch(t)
+  const { log, errors } = await watch(t, namespace)
+  for (const loss of [Buffer.from('ffffffff00000000', 'hex'), -90, -105]) {
+    log.length = 0
+    receives(t, [loss])
+    await ipDo(namespace, 'link', 'set', 'lo', 'alias', 'one')
+    t.ok(await eventually(() => log.includes('overrun')), 'what cannot be read is lost')
+    log.length = 0
+    await ipDo(namespace, 'link', 'set', 'lo', 'alias', 'two')
+    t.ok(await eventually(() => log.includes('new lo')), 'the subscription goes on')
+  }
+  t.same(errors, [])
+})
+
+test('losses are told of when the kernel has stopped losing', await needs('namespaces', 'ip'), async (t) => {
+  const namespace = await scratch(t)
+  let socket = -1
+  hook(t, 'openSocket', async (...args) => {
+    socket = await real.openSocket(...args)
+    return socket
+  })
+  let alias = ''
+  let told = 0
+  const { log, errors } = await watch(t, namespace, {
+    onOverrun() {
+      told++
+      // A change right now: it must not be lost too.
+      alias = `told${told}`
+      namespace.run(() => execFileSync('ip', ['link', 'set', 'lo', 'alias', alias]))
+    },
+    onMessage: (message) => log.push(linkMessage.decode(message).attributes.alias ?? ''),
+  })
+  for (const option of [8, 33]) real.setSocketOption(socket, 1, option, Buffer.from([0, 64, 0, 0]))
+  const lines = Array.from({ length: 200 }, (_, i) => `link set lo alias a${i}\n`).join('')
+  namespace.run(() => execFileSync('ip', ['-batch', '-'], { input: lines }))
+  t.ok(await eventually(() => log.includes('told1')), 'what happens from then on is told')
+  t.equal(told, 1)
+  t.same(once(log), ['told1'], 'and nothing of what was before')
+  t.same(errors, [])
+})
+
+test('losing goes on for turns, and is told of once', await needs('namespaces', 'ip'), async (t) => {
+  const namespace = await scratch(t)
+  const { log, errors } = await watch(t, namespace)
+  let turns = 0
+  const results: (number | Buffer)[] = Array.from({ length: 200 }, (_, i) => (i % 9 === 0 ? -105 : Buffer.alloc(64)))
+  hook(t, 'receive', (fd, reply) => {
+    const result = results.shift()
+    if (result === undefined) return real.receive(fd, reply)
+    if (results.length % 10 === 0) setImmediate(() => turns++)
+    return typeof result === 'number' ? result : result.length
+  })
+  await ipDo(namespace, 'link', 'set', 'lo', 'alias', 'one')
+  t.ok(await eventually(() => log.includes('overrun')))
+  t.equal(results.length, 0)
+  t.ok(turns > 5, 'the event loop goes on meanwhile')
+  t.same([log, errors], [['overrun'], []])
+})
+
+test('an error of the socket ends the subscription', await needs('namespaces', 'ip'), async (t) => {
+  const namespace = await scratch(t)
+  for (const results of [[-5], [-105, Buffer.alloc(64), -5]]) {
+    let calls = 0
+    const closed: boolean[] = []
+    const { log, errors, subscription } = await watch(t, namespace, {
+      onError: (error) => {
+        closed.push(subscription.closed)
+        errors.push(error)
+      },
+    })
+    receives(t, results)
+    await ipDo(namespace, 'link', 'set', 'lo', 'alias', 'one')
+    t.ok(await eventually(() => errors.length > 0))
+    await ipDo(namespace, 'link', 'set', 'lo', 'alias', 'two')
+    hook(t, 'receive', () => ++calls)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    t.match(errors, [{ code: 'EIO', syscall: 'recvmsg', message: /^cannot read netlink events: / }])
+    t.same([log, closed, calls], [[], [true], 0], 'nothing comes after it')
+  }
+})
+
+test('a poller that cannot be started again', await needs('namespaces'), async (t) => {
+  const namespace = await scratch(t)
+  let fire: (status: number, events: number) => void = () => {}
+  let starts = 0
+  const restore = hook(t, 'createPoller', (fd, callback) => {
+    fire = callback
+    const poller = real.createPoller(fd, callback)
+    return Object.assign(Object.create(poller), {
+      start: () => (++starts === 1 ? 0 : -12),
+      close: () => poller.close(),
+    })
+  })
+  const { log, errors, subscription } = await watch(t, namespace)
+  restore()
+  fire(0, 1)
+  t.same(errors, [])
+  fire(-9, 0)
+  t.match(errors, [{ code: 'ENOMEM', syscall: 'poll' }])
+  t.same([log, subscription.closed], [[], true])
 })
 
 test('a namespace without a name any more', await needs('names', 'ip'), async (t) => {

@@ -50,7 +50,8 @@ const cases: [what: string, asked: NewRoute, shown: Record<string, unknown>][] =
   ['unreachable', { to: '10.15.0.0/16', type: 'unreachable' }, { type: 'unreachable' }],
   ['prohibit', { to: '10.16.0.0/16', type: 'prohibit', metric: 3 }, { type: 'prohibit', metric: 3 }],
   ['throw', { to: '10.17.0.0/16', type: 'throw', table: 100 }, { type: 'throw', table: '100' }],
-  ['local', { to: '10.18.0.0/16', type: 'local', link: 'lo', table: 'local' }, { type: 'local', scope: 'host' }],
+  ['local', { to: '10.18.0.0/16', type: 'local', link: 'lo' }, { type: 'local', table: 'local', scope: 'host' }],
+  ['broadcast', { to: '10.18.1.255', type: 'broadcast', link: 'eth0' }, { type: 'broadcast', table: 'local' }],
   [
     'IPv4 via IPv6',
     { to: '10.19.0.0/16', via: 'fd00::9', link: 'eth0' },
@@ -159,6 +160,17 @@ t.test('lookup', await needs('namespaces', 'ip'), async (t) => {
   await red.routes.add({ to: '10.2.0.0/16', via: '10.0.1.9' })
   await red.routes.add({ to: '10.2.9.0/24', type: 'prohibit' })
   await red.routes.add({ to: 'fd02::/16', via: 'fd00::9' })
+  await red.routes.add({ to: '10.3.0.0/16', via: '10.0.1.9', table: 'default' })
+  const tables: [address: string, table: string][] = [
+    ['10.2.0.7', 'main'],
+    ['10.3.0.7', 'default'],
+    ['fd02::7', 'main'],
+    ['::1', 'local'],
+  ]
+  for (const [address, table] of tables) t.match(await red.routes.lookup(address), { table }, address)
+  // With rules of its own a namespace keeps its local routes apart.
+  await ipDo(red, 'rule', 'add', 'from', '192.0.2.0/24', 'lookup', '77')
+  t.match(await red.routes.lookup('10.0.0.1'), { table: 'local' })
   for (const address of ['10.2.0.7', '10.0.0.200', '127.0.0.5', '10.0.0.1', 'fd02::7', 'fd01::7', '::1']) {
     const [theirs] = await ip(red, 'route', 'get', address)
     const ours = await red.routes.lookup(address)

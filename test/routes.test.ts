@@ -1,9 +1,10 @@
 /** The collection of routes: list, find, get, add, replace, ensure, remove. */
 import t from 'tap'
-import { createBridge, createVeth, type Link, type Namespace } from '../dist/index.js'
+import { createBridge, createVeth, type Link, type Namespace, type NewRoute } from '../dist/index.js'
 import { needs } from './support/needs.js'
 import { eventsOf } from './support/netlink.js'
-import { scratch } from './support/scratch.js'
+import { refused, TYPE, VALUE, type Wrong } from './support/refused.js'
+import { ipDo, scratch } from './support/scratch.js'
 
 const namespaces = await needs('namespaces')
 
@@ -56,6 +57,8 @@ t.test('list and its filters', namespaces, async (t) => {
   t.same(await list({ to: '10.2.0.0/17' }), [])
   t.same(await list({ via: 'FD00::0:9' }), ['default'], 'however it is written')
   t.same(await list({ via: '10.0.1.9' }), ['10.2.0.0/16'])
+  const bits = "filter.to '10.2.3.0/16': has bits set after its prefix; the network is '10.2.0.0/16'"
+  await refused(t, 'list', () => routes.list({ to: '10.2.3.0/16' }), VALUE, bits)
   for (const family of [undefined, 'inet', 'inet6'] as const) {
     t.same(await list({ table: 4711, family }), [], `a table that was never used (${family ?? 'both families'})`)
   }
@@ -88,6 +91,91 @@ t.test('find and get', namespaces, async (t) => {
     code: 'ENOENT',
     message: /^no route to 10\.9\.0\.0\/16 in namespace/,
   })
+  for (const method of ['find', 'get'] as const) {
+    const look = (match: Wrong) => red.routes[method](match)
+    await refused(t, 'nothing', () => look(undefined), TYPE, 'match must be an object, not undefined')
+    await refused(t, 'no destination', () => look({}), TYPE, 'match.to must be a string')
+    await refused(t, 'family', () => look({ to: 'default', family: 6 }), TYPE, 'match.family')
+    await refused(t, 'family', () => look({ to: '10.0.0.0/8', family: 'inet6' }), VALUE, "match.family 'inet6': is not")
+    await refused(t, 'mtu', () => look({ to: 'default', mtu: 1300 }), VALUE, "match 'mtu': is not an option here")
+    await t.rejects(look({ to: 'default', link: 'none' }), { code: 'ENODEV', message: /^match\.link 'none' in/ })
+  }
+})
+
+t.test("'default' is of one family", namespaces, async (t) => {
+  const { red, br0: link } = await twoBridges(t)
+  const { routes } = red
+  const to = 'default'
+  await routes.add({ to: '::/0', link })
+  t.equal(await routes.find({ to }), undefined, "IPv4's, when nothing else is said")
+  t.match(await routes.find({ to, family: 'inet6' }), { family: 'inet6' })
+  await t.rejects(routes.get({ to, link }), { code: 'ENOENT' })
+  t.match(await routes.ensure({ to, link }), { changed: true, route: { family: 'inet', to } })
+  t.match(await routes.ensure({ to, link }), { changed: false, route: { family: 'inet' } })
+  t.match(await routes.get({ to, link }), { family: 'inet' })
+  t.match(await routes.ensure({ to, link, source: 'fd00::1' }), { changed: true, route: { family: 'inet6' } })
+  await routes.replace({ to, via: 'fd00::9' })
+  await routes.replace({ to: '0.0.0.0/0', via: 'fd00::9', link })
+  t.match(await routes.get({ to, via: 'fd00::9' }), { family: 'inet6' }, 'via tells it')
+  t.match(await routes.get({ to, via: 'fd00::9', family: 'inet' }), { family: 'inet' }, 'family more so')
+  await routes.remove({ to, family: 'inet6' })
+  await routes.add({ to, via: 'fd00::9' })
+  await routes.remove({ to, family: 'inet6', type: 'unicast' })
+  t.match(await routes.list({ to }), [{ family: 'inet' }])
+  const wrong = () => routes.remove({ to: '0.0.0.0/0', family: 'inet6' })
+  await refused(t, 'remove', wrong, VALUE, "route.family 'inet6': is not the destination's")
+})
+
+t.test('multipath routes', await needs('namespaces', 'ip'), async (t) => {
+  const { red, br0, br1 } = await twoBridges(t)
+  for (const [family, to, via, other] of [
+    ['-4', '10.7.0.0/16', '10.0.0.9', '10.0.1.9'],
+    ['-6', 'fd07::/32', 'fd00::9', 'fd01::9'],
+  ] as const) {
+    await ipDo(red, family, 'route', 'add', to, 'nexthop', 'via', via, 'nexthop', 'via', other)
+    const seen = async (filter: object) => (await red.routes.list({ to, ...filter })).length
+    t.equal(await seen({ via }), 1)
+    t.equal(await seen({ via: other }), 1, 'any of its next hops')
+    t.equal(await seen({ via: other, link: br1 }), 1)
+    t.equal(await seen({ via: other, link: br0 }), 0, 'one next hop has both')
+    t.match(await red.routes.get({ to, via: other }), { nexthops: [{ via }, { via: other }] })
+    const { changed, route } = await red.routes.ensure({ to, via })
+    t.match([changed, route.nexthops, route.via], [true, undefined, via], 'one of two ways is not what was asked for')
+    t.equal(await seen({}), 1)
+  }
+})
+
+t.test('the table that goes with the type', namespaces, async (t) => {
+  const { red } = await twoBridges(t)
+  const wishes: NewRoute[] = [
+    { to: '10.2.0.0/16', type: 'local', link: 'lo' },
+    { to: '10.2.0.255', type: 'broadcast', link: 'br0' },
+    { to: 'fd02::/64', type: 'local', link: 'lo' },
+    { to: 'fd02::1', type: 'anycast', link: 'lo' },
+  ]
+  for (const wish of wishes) {
+    const { to, type } = wish
+    const what = `${type} ${to}`
+    t.match(await red.routes.ensure(wish), { changed: true, route: { table: 'local', type } }, what)
+    t.match(await red.routes.ensure(wish), { changed: false, route: { table: 'local' } }, what)
+    t.same(await red.routes.list({ to }), [], 'not in the main table')
+    t.match(await red.routes.get({ to, type }), { table: 'local' })
+    await red.routes.remove({ to, type })
+    await red.routes.add({ ...wish, table: 'main' })
+    t.match(await red.routes.list({ to, table: 'all' }), [{ table: 'main' }], 'another table, when it is named')
+  }
+})
+
+t.test('a next hop where there can be none', namespaces, async (t) => {
+  const { red, br0 } = await twoBridges(t)
+  for (const method of ['add', 'replace', 'ensure', 'remove'] as const) {
+    for (const type of ['blackhole', 'unreachable', 'prohibit', 'throw'] as const) {
+      const change = (more: Partial<NewRoute>) => () => red.routes[method]({ to: '10.2.0.0/16', type, ...more })
+      const why = `a ${type} route has no next hop`
+      await refused(t, method, change({ via: '10.0.0.9' }), VALUE, `route.via '10.0.0.9': ${why}`)
+      await refused(t, method, change({ link: br0 }), VALUE, `route.link 'br0': ${why}`)
+    }
+  }
 })
 
 t.test('add and replace', namespaces, async (t) => {
@@ -192,7 +280,7 @@ t.test('remove', namespaces, async (t) => {
   await routes.add({ to: 'default', via: 'fd00::9' })
   await t.rejects(routes.remove({ to: 'default' }), missing, "alone, 'default' is IPv4's")
   await routes.remove({ to: '::/0' })
-  t.equal(await routes.find({ to: 'default' }), undefined)
+  t.same(await routes.list({ to: 'default' }), [])
 })
 
 t.test('a link of another namespace', namespaces, async (t) => {

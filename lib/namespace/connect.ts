@@ -1,13 +1,15 @@
 /** TCP sockets that are connected inside a namespace. */
 import { Socket } from 'node:net'
+import { errnoNumber } from '../errno.js'
 import { NetkitError, systemError } from '../errors.js'
 import { native } from '../native.js'
-import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkSignal } from '../validate.js'
+import { decodeInt } from '../netlink/bytes.js'
+import { checkBoolean, checkInteger, checkOptions, checkSignal, typeError, valueError } from '../validate.js'
 import { handleOf } from './internal.js'
 import { type Lifetime, withLifetime } from './lifetime.js'
 import type { Namespace } from './namespace.js'
-import { checkHost, parseHost, resolveHost } from './resolve.js'
-import { decodeInt, encodeSocketAddress, formatSocketAddress, type SocketAddress } from './sockaddr.js'
+import { checkHost, familyOfHost, parseHost, resolveHost } from './resolve.js'
+import { encodeSocketAddress, formatSocketAddress, type SocketAddress } from './sockaddr.js'
 import { RawSocket, SO_ERROR, SO_REUSEADDR, SOCK_STREAM } from './sockets.js'
 
 /** Options of `Namespace#connect`. */
@@ -30,7 +32,7 @@ export interface ConnectOptions {
   allowHalfOpen?: boolean
 }
 
-const EINPROGRESS = 115
+const EINPROGRESS = errnoNumber('EINPROGRESS')
 const WRITABLE = 2
 
 function checkConnect(options: ConnectOptions): void {
@@ -47,12 +49,24 @@ function checkConnect(options: ConnectOptions): void {
   const { port, host, family, localAddress, localPort, timeout, allowHalfOpen } = options
   checkInteger(port, 'options.port', 0, 65535)
   if (host !== undefined) checkHost(host, 'options.host')
-  if (family !== undefined) checkOneOf(String(family), 'options.family', ['4', '6'])
-  if (localAddress !== undefined) checkHost(localAddress, 'options.localAddress')
+  if (family !== undefined) checkFamily(family, host)
+  if (localAddress !== undefined) {
+    checkHost(localAddress, 'options.localAddress')
+    if (familyOfHost(localAddress) === undefined) {
+      throw valueError('options.localAddress', localAddress, 'is not an IP address')
+    }
+  }
   if (localPort !== undefined) checkInteger(localPort, 'options.localPort', 0, 65535)
   if (timeout !== undefined) checkInteger(timeout, 'options.timeout', 1, 0x7fffffff)
   checkSignal(options.signal, 'options.signal')
   if (allowHalfOpen !== undefined) checkBoolean(allowHalfOpen, 'options.allowHalfOpen')
+}
+
+function checkFamily(family: unknown, host: string | undefined): void {
+  if (family !== 4 && family !== 6) throw typeError('options.family', '4 or 6', family)
+  const literal = host === undefined ? undefined : familyOfHost(host)
+  if (literal !== undefined && literal !== family)
+    throw valueError('options.host', host, `is not an IPv${family} address`)
 }
 
 /** See `Namespace#connect`. */
@@ -62,13 +76,16 @@ export function connect(namespace: Namespace, options: ConnectOptions): Promise<
   const { label } = handleOf(namespace)
   const what = `connecting to ${host} port ${port} in ${label}`
   handleOf(namespace).check()
-  return withLifetime(namespace, { what, signal, timeout }, async (lifetime) => {
+  return withLifetime(namespace, { what, syscall: 'connect', signal, timeout }, async (lifetime) => {
     const addresses = await lifetime.until(resolveHost(namespace, host, port, family))
     const errors: unknown[] = []
     for (const address of addresses) {
       try {
         const raw = await attempt(namespace, address, options, lifetime)
-        return raw.handOver((fd) => new Socket({ fd, readable: true, writable: true, allowHalfOpen, signal }))
+        return raw.handOver((fd) => {
+          lifetime.check()
+          return new Socket({ fd, readable: true, writable: true, allowHalfOpen, signal })
+        })
       } catch (error) {
         lifetime.check()
         errors.push(error)
@@ -103,8 +120,7 @@ async function attempt(
     lifetime.check()
     if (localAddress !== undefined || localPort !== 0) {
       raw.set(SO_REUSEADDR, true)
-      raw.bind(await localSocketAddress(namespace, localAddress, localPort, address))
-      lifetime.check()
+      raw.bind(localSocketAddress(namespace, localAddress, localPort, address))
     }
     const result = native.connectSocket(raw.fd, encodeSocketAddress(address))
     if (result === -EINPROGRESS) await writable(raw.fd, lifetime)
@@ -120,17 +136,14 @@ async function attempt(
   }
 }
 
-async function localSocketAddress(
+function localSocketAddress(
   namespace: Namespace,
   host: string | undefined,
   port: number,
   remote: SocketAddress,
-): Promise<SocketAddress> {
-  if (host === undefined) return { octets: new Uint8Array(remote.octets.length), port, scope: 0 }
-  return (
-    parseHost(namespace, host, port) ??
-    (await resolveHost(namespace, host, port, remote.octets.length === 4 ? 4 : 6))[0]
-  )
+): SocketAddress {
+  const given = host === undefined ? undefined : parseHost(namespace, host, port)
+  return given ?? { octets: new Uint8Array(remote.octets.length), port, scope: 0 }
 }
 
 /** Waits until connect(2) has come to an end. */

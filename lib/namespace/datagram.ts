@@ -80,7 +80,7 @@ export function bindDatagram(namespace: Namespace, options: DatagramOptions): Pr
   const { label } = handleOf(namespace)
   handleOf(namespace).check()
   const what = `binding a UDP socket to port ${port} in ${label}`
-  return withLifetime(namespace, { what, signal }, async (lifetime) => {
+  return withLifetime(namespace, { what, syscall: 'bind', signal }, async (lifetime) => {
     const local: SocketAddress =
       address === undefined
         ? { octets: new Uint8Array(type === 'udp4' ? 4 : 16), port, scope: 0 }
@@ -98,7 +98,12 @@ export function bindDatagram(namespace: Namespace, options: DatagramOptions): Pr
       raw.bind(local)
       const socket = raw.handOver((fd) => adopt(fd, type, signal))
       // libuv sets it on every descriptor that it adopts.
-      if (!reuseAddress) raw.set(SO_REUSEADDR, false)
+      try {
+        if (!reuseAddress) raw.set(SO_REUSEADDR, false)
+      } catch (error) {
+        socket.close()
+        throw error
+      }
       return socket
     } catch (error) {
       raw.close()

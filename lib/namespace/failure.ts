@@ -1,5 +1,5 @@
 /** Errors of Node's own functions as NetkitErrors. */
-import { NetkitError } from '../errors.js'
+import { isDenied, NetkitError } from '../errors.js'
 
 interface SystemError extends Error {
   errno: number
@@ -20,17 +20,16 @@ export function failedWith(error: unknown, ...codes: string[]): error is SystemE
 /** A NetkitError from an error of `fs`, `net` or `dgram`; anything else is given back as it is. */
 export function fromSystemError(error: unknown, message: string, hint?: () => string | undefined): unknown {
   if (!isSystemError(error)) return error
-  const denied = error.code === 'EPERM' || error.code === 'EACCES'
   return new NetkitError({
     message,
     errno: -error.errno,
     syscall: error.syscall,
-    hint: denied ? hint?.() : undefined,
+    hint: isDenied(-error.errno) ? hint?.() : undefined,
     cause: error,
   })
 }
 
 /** The hint, when a negated errno is EPERM or EACCES. */
 export function hintIfDenied(result: number, hint: () => string | undefined): string | undefined {
-  return result === -1 || result === -13 ? hint() : undefined
+  return isDenied(-result) ? hint() : undefined
 }

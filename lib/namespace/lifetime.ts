@@ -6,6 +6,8 @@ import type { Namespace } from './namespace.js'
 export interface LifetimeOptions {
   /** What is being done: 'connecting to 10.0.0.1:80 in namespace red'. */
   what: string
+  /** The system call that the error of a timeout names. */
+  syscall: string
   signal?: AbortSignal | undefined
   /** Milliseconds. */
   timeout?: number | undefined
@@ -16,7 +18,7 @@ export class Lifetime {
   readonly #listeners = new Set<(error: Error) => void>()
   readonly #undo: (() => void)[] = []
 
-  constructor(namespace: Namespace, { what, signal, timeout }: LifetimeOptions) {
+  constructor(namespace: Namespace, { what, syscall, signal, timeout }: LifetimeOptions) {
     const aborted = () => this.#end(new AbortError(`${what} was aborted`, signal?.reason))
     if (signal?.aborted) {
       aborted()
@@ -30,7 +32,7 @@ export class Lifetime {
     }
     if (timeout !== undefined) {
       const timer = setTimeout(
-        () => this.#end(namedError('ETIMEDOUT', 'connect', `${what} took longer than ${timeout} ms`)),
+        () => this.#end(namedError('ETIMEDOUT', syscall, `${what} took longer than ${timeout} ms`)),
         timeout,
       )
       this.#undo.push(() => clearTimeout(timer))

@@ -1,7 +1,7 @@
 /** TCP servers that listen inside a namespace. */
 import cluster from 'node:cluster'
 import { Server, type Socket } from 'node:net'
-import { hasCode, namedError } from '../errors.js'
+import { AbortError, hasCode, namedError } from '../errors.js'
 import {
   checkBoolean,
   checkFunction,
@@ -70,14 +70,14 @@ export function listen(
     throw namedError('EOPNOTSUPP', 'listen', `cannot listen in ${label} from a cluster worker`)
   }
   const what = `listening on port ${port} in ${label}`
-  return withLifetime(namespace, { what, signal }, async (lifetime) => {
+  return withLifetime(namespace, { what, syscall: 'listen', signal }, async (lifetime) => {
     const [raw, address] = await openBound(namespace, host, port, options, lifetime)
     const server = options.server ?? new Server()
     let started = false
     try {
-      const listening = raw.handOver((fd) => startListening(server, { fd, backlog, signal }))
+      raw.handOver((fd) => server.listen({ fd, ...(signal === undefined ? {} : { signal }) }, backlog))
       started = true
-      await lifetime.until(listening)
+      await untilListening(server, lifetime, what)
     } catch (error) {
       if (started && server.listening) server.close()
       throw fromSystemError(error, `cannot listen on ${formatSocketAddress(address)} in ${label}`)
@@ -87,24 +87,22 @@ export function listen(
   })
 }
 
-/** `Server#listen` on a descriptor that is bound, with its outcome as a promise. What it throws, it throws at once. */
-function startListening(
-  server: Server,
-  { fd, backlog, signal }: { fd: number; backlog: number; signal: AbortSignal | undefined },
-): Promise<void> {
-  server.listen({ fd, ...(signal === undefined ? {} : { signal }) }, backlog)
-  return new Promise((resolve, reject) => {
-    const listening = () => {
-      server.off('error', failed)
-      resolve()
-    }
-    const failed = (error: Error) => {
-      server.off('listening', listening)
-      reject(error)
-    }
-    server.once('listening', listening)
-    server.once('error', failed)
+/** Waits for what comes of `Server#listen`, which tells it in a later turn. */
+async function untilListening(server: Server, lifetime: Lifetime, what: string): Promise<void> {
+  let listeners: [event: string, listener: (error: Error) => void][] = []
+  const listening = new Promise<void>((resolve, reject) => {
+    listeners = [
+      ['listening', () => resolve()],
+      ['error', reject],
+      ['close', () => reject(new AbortError(`${what} was aborted: the server was closed`))],
+    ]
   })
+  for (const [event, listener] of listeners) server.on(event, listener)
+  try {
+    await lifetime.until(listening)
+  } finally {
+    for (const [event, listener] of listeners) server.off(event, listener)
+  }
 }
 
 async function openBound(

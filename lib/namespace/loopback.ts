@@ -1,6 +1,6 @@
 /** Bringing up `lo` in a new namespace: one RTM_NEWLINK (rtnetlink(7)), so that 127.0.0.1 and ::1 are there. */
+import { ifinfomsg } from '../netlink/ifinfomsg.js'
 import { MessageDefinition } from '../netlink/message.js'
-import { Struct, s32, u8, u16, u32 } from '../netlink/struct.js'
 import { attributes } from '../netlink/table.js'
 import { capabilityHint, labelOf, netlinkOf } from './internal.js'
 import type { Namespace } from './namespace.js'
@@ -12,16 +12,7 @@ const LOOPBACK_INDEX = 1
 const IFF_UP = 1
 
 /** The header alone: the attributes of links belong to the layer above. */
-const header = new Struct('ifinfomsg', {
-  family: ['ifi_family', u8],
-  pad: ['__ifi_pad', u8],
-  type: ['ifi_type', u16],
-  index: ['ifi_index', s32],
-  flags: ['ifi_flags', u32],
-  change: ['ifi_change', u32],
-})
-
-const definition = new MessageDefinition(header, attributes({}))
+const definition = new MessageDefinition(ifinfomsg, attributes({}))
 
 export async function bringUpLoopback(namespace: Namespace): Promise<void> {
   const bytes = definition.encode(RTM_NEWLINK, 0, { index: LOOPBACK_INDEX, flags: IFF_UP, change: IFF_UP }, {})

@@ -4,6 +4,7 @@
  */
 import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { errnoNumber } from '../errno.js'
 import { namedError, systemError } from '../errors.js'
 import { native } from '../native.js'
 import { checkString, valueError } from '../validate.js'
@@ -15,8 +16,9 @@ import { missingOwnCapability } from './privileges.js'
 export const namesDirectory = '/run/netns'
 
 const NAME_MAX = 255
-const EAGAIN = 11
-const EINVAL = 22
+const EAGAIN = errnoNumber('EAGAIN')
+const EINVAL = errnoNumber('EINVAL')
+const ESTALE = errnoNumber('ESTALE')
 /** sys/mount.h and sys/file.h. */
 const MS_BIND = 0x1000
 const MS_REC = 0x4000
@@ -137,7 +139,9 @@ export async function removeName(name: string, identity: NamespaceIdentity): Pro
     if (!sameNamespace(identityOf(statSync(path)), identity)) return false
     // A link to a name that is kept elsewhere (as Docker's are): what it points at is not ours to unmount.
     if (!lstatSync(path).isSymbolicLink()) {
-      const result = await native.unmount(path, MNT_DETACH)
+      // Compared again right before the unmount: somebody may have given the name to another namespace meanwhile.
+      const result = await native.unmount(path, MNT_DETACH, identity.device, identity.inode)
+      if (result === -ESTALE) return false
       if (result < 0 && result !== -EINVAL) {
         throw systemError(result, 'umount2', `cannot remove namespace ${name}`, { hint: hintIfDenied(result, hint) })
       }

@@ -128,7 +128,9 @@ export class Namespace implements NamespaceIdentity {
    * Starts a server that listens inside. With `server`, that server (an `http.Server`, say); otherwise a new `net.Server`, with
    * `listener` as its 'connection' listener. Resolves when it listens. Closing the namespace handle does not close it.
    *
-   * Rejects with a NetkitError (EADDRINUSE, EADDRNOTAVAIL, EACCES, EPERM …).
+   * Rejects with a NetkitError (EADDRINUSE, EADDRNOTAVAIL, EACCES, EPERM …; EOPNOTSUPP in a cluster worker), or with Node's
+   * own error when the name of `host` is not known (ENOTFOUND); with an AbortError when the signal fires, or the handle or the
+   * server is closed meanwhile.
    */
   listen<Server extends net.Server>(options: ListenOptions & { server: Server }): Promise<Server>
   listen(options?: ListenOptions, listener?: (socket: net.Socket) => void): Promise<net.Server>
@@ -152,7 +154,9 @@ export class Namespace implements NamespaceIdentity {
    * namespace handle does not close it. On a 'udp6' socket, Node's `setTTL`, `setMulticastTTL` and `setMulticastLoopback` set
    * what they mean for IPv4 only, because libuv did not make the socket.
    *
-   * Rejects with a NetkitError (EADDRINUSE, EADDRNOTAVAIL, ENODEV when there is no such `device`, EACCES, EPERM …).
+   * Rejects with a NetkitError (EADDRINUSE, EADDRNOTAVAIL, ENODEV when there is no such `device`, EACCES, EPERM …), or with
+   * Node's own error when the name of `address` is not known (ENOTFOUND); with an AbortError when the signal fires or the
+   * handle is closed meanwhile.
    */
   async bindDatagram(options: DatagramOptions): Promise<dgram.Socket> {
     return bindDatagram(this, options)

@@ -9,7 +9,8 @@ import {
   stat as statCallback,
 } from 'node:fs'
 import { promisify } from 'node:util'
-import { namedError, systemError } from '../errors.js'
+import { errnoNumber } from '../errno.js'
+import { namedError, systemError, undoOnFailure } from '../errors.js'
 import { native } from '../native.js'
 import { checkBoolean, checkInteger, checkOptions, checkString, typeError, valueError } from '../validate.js'
 import { failedWith, fromSystemError, hintIfDenied } from './failure.js'
@@ -28,7 +29,7 @@ const readdir = promisify(readdirCallback)
 const stat = promisify(statCallback)
 
 const CLONE_NEWNET = 0x40000000
-const ENOSPC = 28
+const ENOSPC = errnoNumber('ENOSPC')
 
 export interface CreateNamespaceOptions {
   /** Whether to bring `lo` up, with 127.0.0.1 and ::1. Default: true (`ip netns add` leaves it down). */
@@ -67,12 +68,11 @@ export async function createNamespace(name?: string, options: CreateNamespaceOpt
   const { loopback = true } = options
   checkBoolean(loopback, 'options.loopback')
   const namespace = namespaceOf(name === undefined ? await createHandle() : await createNamedHandle(name))
-  if (!loopback) return namespace
-  try {
-    await bringUpLoopback(namespace)
-  } catch (error) {
-    await namespace.delete().catch(() => {})
-    throw error
+  if (loopback) {
+    await undoOnFailure(
+      () => bringUpLoopback(namespace),
+      () => namespace[Symbol.asyncDispose](),
+    )
   }
   return namespace
 }

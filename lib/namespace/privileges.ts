@@ -1,5 +1,6 @@
 /** Which capability is missing, and in which user namespace: the hints of EPERM and EACCES. None of these functions throws. */
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from 'node:fs'
+import { errnoNumber } from '../errno.js'
 import { native } from '../native.js'
 import { ownNamespacePath } from './identity.js'
 
@@ -17,7 +18,7 @@ export type Capability = keyof typeof capabilities
 /** PROC_USER_INIT_INO of linux/proc_ns.h. */
 export const INITIAL_USER_NAMESPACE = 0xeffffffd
 
-const EPERM = 1
+const EPERM = errnoNumber('EPERM')
 
 const remedy = 'run as root, or inside `unshare --user --map-root-user --net`'
 

@@ -15,6 +15,12 @@ export function checkHost(value: unknown, name: string): asserts value is string
   if (value === '' || /[\0\s/]/.test(value)) throw valueError(name, value, 'is not a host name or an IP address')
 }
 
+/** Of a host that is an IP address; undefined for a name. */
+export function familyOfHost(host: string): 4 | 6 | undefined {
+  const length = parseIp(splitZone(host)[0])?.length
+  return length === undefined ? undefined : length === 4 ? 4 : 6
+}
+
 /**
  * The addresses of a host. A name is resolved by the process (getaddrinfo(3)), in the process's own namespace; an address is
  * taken as it is, and its zone (`fe80::1%eth0`, an interface's name or index) is looked up inside.
@@ -39,12 +45,15 @@ export async function resolveHost(
 
 /** The socket address of an address, or undefined for a name. */
 export function parseHost(namespace: Namespace, host: string, port: number): SocketAddress | undefined {
-  const [text = '', zone] = splitZone(host)
+  const [text, zone] = splitZone(host)
   const octets = parseIp(text)
   if (octets === undefined) return undefined
   if (zone === undefined) return { octets, port, scope: 0 }
   if (octets.length === 4) throw valueError('host', host, 'an IPv4 address has no zone')
-  return { octets, port, scope: /^\d+$/.test(zone) ? Number(zone) : indexOfLink(namespace, zone) }
+  if (!/^\d+$/.test(zone)) return { octets, port, scope: indexOfLink(namespace, zone) }
+  const scope = Number(zone)
+  if (scope < 1 || scope > 0xffff_ffff) throw valueError('host', host, "an interface's index is from 1 to 4294967295")
+  return { octets, port, scope }
 }
 
 function splitZone(host: string): [string, string?] {

@@ -1,5 +1,5 @@
 /** Socket addresses as the kernel takes them: struct sockaddr_in and struct sockaddr_in6 (ip(7), ipv6(7)). */
-import { endianness } from 'node:os'
+import { LITTLE_ENDIAN } from '../netlink/bytes.js'
 import { AF_INET, familyOf, formatIp, type IpFamily } from '../values/ip.js'
 
 /** An IP address and port of a socket. */
@@ -11,29 +11,16 @@ export interface SocketAddress {
   scope: number
 }
 
-const littleEndian = endianness() === 'LE'
-
 /** The bytes of a struct sockaddr_in or sockaddr_in6: family and scope in host order, port in network order. */
 export function encodeSocketAddress({ octets, port, scope }: SocketAddress): Uint8Array {
   const family: IpFamily = familyOf(octets)
   const bytes = new Uint8Array(family === AF_INET ? 16 : 28)
   const view = new DataView(bytes.buffer)
-  view.setUint16(0, family, littleEndian)
+  view.setUint16(0, family, LITTLE_ENDIAN)
   view.setUint16(2, port)
   bytes.set(octets, family === AF_INET ? 4 : 8)
-  if (family !== AF_INET) view.setUint32(24, scope, littleEndian)
+  if (family !== AF_INET) view.setUint32(24, scope, LITTLE_ENDIAN)
   return bytes
-}
-
-/** An int, as setsockopt(2) takes it. */
-export function encodeInt(value: number): Uint8Array {
-  const bytes = new Uint8Array(4)
-  new DataView(bytes.buffer).setInt32(0, value, littleEndian)
-  return bytes
-}
-
-export function decodeInt(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, littleEndian)
 }
 
 /** '10.0.0.1:80', '[fe80::1%3]:80'. */

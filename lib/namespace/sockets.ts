@@ -1,16 +1,17 @@
 /** What the sockets of a namespace have in common. */
 import { systemError } from '../errors.js'
 import { native } from '../native.js'
+import { encodeInt } from '../netlink/bytes.js'
+import { SOL_SOCKET } from '../netlink/socket.js'
 import { familyOf } from '../values/ip.js'
 import { hintIfDenied } from './failure.js'
 import { capabilityHint, handleOf } from './internal.js'
 import type { Namespace } from './namespace.js'
-import { encodeInt, encodeSocketAddress, formatSocketAddress, type SocketAddress } from './sockaddr.js'
+import { encodeSocketAddress, formatSocketAddress, type SocketAddress } from './sockaddr.js'
 
 /** asm-generic/socket.h, linux/net.h, linux/in6.h; the same numbers on x64 and arm64. */
 export const SOCK_STREAM = 1
 export const SOCK_DGRAM = 2
-const SOL_SOCKET = 1
 const IPPROTO_IPV6 = 41
 export const SO_REUSEADDR = [SOL_SOCKET, 2, 'SO_REUSEADDR'] as const
 export const SO_ERROR = [SOL_SOCKET, 4, 'SO_ERROR'] as const

@@ -30,7 +30,13 @@ export class Sysctl {
     return this.#inside(`cannot read ${name}`, name, () => readFileSync(path, 'utf8').replace(/\n$/, ''))
   }
 
-  /** Sets the value. `true` and `false` are 1 and 0. */
+  /**
+   * Sets the value. `true` and `false` are 1 and 0.
+   *
+   * Some keys take the lock under which the kernel changes its network configuration (RTNL): those of forwarding
+   * (`net.ipv4.ip_forward`, `net.ipv6.conf.*.forwarding`), `disable_ipv6` and a few more. Setting one of these blocks the
+   * calling thread for as long as another change takes that is under way, in whatever namespace.
+   */
   set(name: string, value: string | number | boolean): void {
     const path = pathOf(name)
     const text = textOf(value)

@@ -1,6 +1,6 @@
 /** Acknowledgements (struct nlmsgerr) and what the extended acknowledgement says about a refusal. */
 import { errnoMeaning } from '../errno.js'
-import { NetkitError } from '../errors.js'
+import { isDenied, NetkitError } from '../errors.js'
 import { attributeU32, binary, Malformed, text } from './attribute.js'
 import { align4, LITTLE_ENDIAN, sourceOf } from './bytes.js'
 import { type AnyDefinition, HEADER_SIZE, type Message, netlinkConstants } from './message.js'
@@ -61,9 +61,14 @@ export interface Description {
   readonly hint?: (() => string | undefined) | undefined
 }
 
-/** What a request was doing, in words. */
-export function wordsOf({ what }: Pick<Description, 'what'>): string {
-  return typeof what === 'string' ? what : what()
+/** What a request was doing, in words. A function that fails to say so must not hide how the request ended. */
+export function wordsOf({ what, syscall = 'request' }: Pick<Description, 'what'> & { syscall?: string }): string {
+  if (typeof what === 'string') return what
+  try {
+    return what()
+  } catch {
+    return syscall
+  }
 }
 
 /** The error of a refused request. */
@@ -76,7 +81,6 @@ export function refusal(acknowledgement: Acknowledgement, request: Uint8Array, d
     const missing = missingName(definition, request, extended.missingType, extended.missingNest)
     said = `${said ?? errnoMeaning(errno)} (missing: ${missing})`
   }
-  const denied = errno === 1 || errno === 13
   return new NetkitError({
     message: wordsOf(description),
     errno,
@@ -84,7 +88,7 @@ export function refusal(acknowledgement: Acknowledgement, request: Uint8Array, d
     kernelMessage: said,
     // The innermost name with its container's: enough to find it, and what iproute2's users know.
     attribute: path.length === 0 ? undefined : path.slice(-2).join('.'),
-    hint: denied ? description.hint?.() : undefined,
+    hint: isDenied(errno) ? description.hint?.() : undefined,
   })
 }
 

@@ -2,10 +2,10 @@
  * The types that netlink attributes have: how each is read from bytes and written to them. Which attribute has which type is
  * said in tables (table.ts). Reading accepts payloads longer than the type (a newer kernel's) and refuses shorter ones.
  */
-import { checkBoolean, checkString, typeError, valueError } from '../validate.js'
+import { checkBoolean, checkString, rangeError, typeError, valueError } from '../validate.js'
 import { formatIp, parseIp } from '../values/ip.js'
 import { formatMac, parseMac } from '../values/mac.js'
-import type { Source, Writer } from './bytes.js'
+import { copyOf, type Source, type Writer } from './bytes.js'
 import { be16, be32, type FieldType, type Struct, type StructOf, s32, u8, u16, u32, u64 } from './struct.js'
 import type { AnyTable } from './table.js'
 
@@ -89,12 +89,14 @@ export const boolean32 = truth(attributeU32)
 
 /** Milliseconds; on the wire hundredths of a second (clock_t at USER_HZ 100, as in the bridge's and neighbors' timers). */
 export function clockTicks<W extends number | bigint>(wire: AttributeType<W>, wide: boolean): AttributeType<number> {
+  const most = wide ? Number.MAX_SAFE_INTEGER : 0xffff_ffff * 10
   return mapped(
     wire,
     (value) => Number(value) * 10,
     (value, name) => {
       if (typeof value !== 'number' || !Number.isFinite(value)) throw typeError(name, 'a number of milliseconds', value)
-      if (value < 0 || value % 10 !== 0) throw valueError(name, value, 'must be a positive multiple of 10 milliseconds')
+      if (value < 0 || value > most) throw rangeError(name, 0, most, value)
+      if (value % 10 !== 0) throw valueError(name, value, 'must be a multiple of 10 milliseconds')
       return (wide ? BigInt(value / 10) : value / 10) as W
     },
   )
@@ -145,8 +147,8 @@ export const text: AttributeType<string> = {
   },
 }
 
-/** A string that the kernel takes with or without a NUL (NLA_STRING): with one, as it sends them itself. */
-export const bareText = text
+/** A string sent without a NUL, where the kernel counts it among the bytes that it takes (NLA_STRING with a limit). */
+export const bareText: AttributeType<string> = { decode: text.decode, encode: writeText }
 
 /** Names are short and ASCII nearly always: a loop beats TextDecoder's call by far. */
 function decodeText(bytes: Uint8Array, start: number, end: number): string {
@@ -169,7 +171,7 @@ function writeText(writer: Writer, value: string, name: string): void {
 
 /** Octets as they are. */
 export const binary: AttributeType<Uint8Array> = {
-  decode: (source, offset, length) => source.bytes.slice(offset, offset + length),
+  decode: (source, offset, length) => copyOf(source.bytes, offset, offset + length),
   encode(writer, value, name) {
     if (!(value instanceof Uint8Array)) throw typeError(name, 'a Uint8Array', value)
     writer.append(value)

@@ -21,6 +21,17 @@ export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Arra
   return copy
 }
 
+/** An int of C in the host's order, as setsockopt(2) takes it. */
+export function encodeInt(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setInt32(0, value, LITTLE_ENDIAN)
+  return bytes
+}
+
+export function decodeInt(bytes: Uint8Array): number {
+  return new DataView(bytes.buffer, bytes.byteOffset).getInt32(0, LITTLE_ENDIAN)
+}
+
 /** `length` rounded up to the 4 bytes that netlink aligns headers and attributes to (NLMSG_ALIGNTO, NLA_ALIGNTO). */
 export function align4(length: number): number {
   return (length + 3) & ~3

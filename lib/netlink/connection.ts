@@ -10,13 +10,15 @@ import { type Acknowledgement, type Description, decodeAcknowledgement, refusal,
 import { Malformed } from './attribute.js'
 import { align4, LITTLE_ENDIAN, sourceOf } from './bytes.js'
 import { forEachMessage, type Message, netlinkConstants } from './message.js'
-import { openNetlinkSocket, receiveBufferOf, returnSlab, takeSlab } from './socket.js'
+import { isLoss, openNetlinkSocket, receiveBufferOf, returnSlab, takeSlab } from './socket.js'
 
-const { NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP } = netlinkConstants
+const { NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR, NLMSG_NOOP } = netlinkConstants
 
 export interface Request extends Description {
   /** A message as MessageDefinition.encode makes it. */
   readonly bytes: Uint8Array
+  /** The kernel answers with a list that NLMSG_DONE ends. The flags do not tell: NLM_F_DUMP is NLM_F_REPLACE | NLM_F_EXCL. */
+  readonly dump?: boolean | undefined
   /** Called with each message of the answer, synchronously: its bytes are reused afterwards. */
   readonly onReply?: ((message: Message) => void) | undefined
 }
@@ -45,8 +47,7 @@ const ANSWER_BYTES = 10 * 1024
 const REFUSAL_BYTES = 2 * 1024
 /** Chunks under way: while the kernel works on one, the next is put together and the one before is read. */
 const CHUNKS_UNDER_WAY = 2
-/** Errors of receiving after which the next datagram can be received: some were dropped, or one did not fit. */
-const LOSSES: readonly number[] = [-errnoNumber('ENOBUFS'), -errnoNumber('EMSGSIZE')]
+const EBADMSG = errnoNumber('EBADMSG')
 
 export class NetlinkConnection {
   readonly #fd: number
@@ -88,8 +89,7 @@ export class NetlinkConnection {
         reject(new AbortError(`${wordsOf(request)}: the connection is closed`))
         return
       }
-      const flags = new DataView(request.bytes.buffer, request.bytes.byteOffset).getUint16(6, LITTLE_ENDIAN)
-      const dump = (flags & NLM_F_DUMP) === NLM_F_DUMP
+      const { dump = false } = request
       this.#waiting.push({ request, dump, sequence: 0, interrupted: false, failure: undefined, resolve, reject })
       this.#schedule()
     })
@@ -194,9 +194,11 @@ export class NetlinkConnection {
     } finally {
       returnSlab(slab)
     }
+    // A caller's function may have closed the connection, and the descriptor may be another one by now.
+    if (this.closed) return
     if (result.error < 0) this.#lost(result.error)
-    // After a loss the kernel drops every answer, and does not say so again, until the socket's queue is empty.
-    this.#backlog = result.more || LOSSES.includes(result.error)
+    // After a loss nothing is sent until the socket's queue is empty.
+    this.#backlog = result.more || isLoss(result.error)
     this.#send()
     if (this.#underWay > 0) return
     // rtnetlink has answered by now, but for what did not fit; other protocols may answer later.
@@ -207,6 +209,7 @@ export class NetlinkConnection {
 
   /** Asks to be called when the socket is readable. */
   #wait(): void {
+    // The status does not matter: what ails the socket is what reading it says.
     this.#poller ??= native.createPoller(this.#fd, () => {
       this.#poller?.stop()
       if (this.#underWay === 0) void this.#exchange(new Uint8Array(0), [])
@@ -224,7 +227,7 @@ export class NetlinkConnection {
       // Nobody can tell any more which answer is whose.
       const failure = new NetkitError({
         message: `the kernel's answer ${error.message}`,
-        errno: 74,
+        errno: EBADMSG,
         syscall: 'recvmsg',
       })
       this.#fail([...this.#sent.values()], failure)
@@ -300,7 +303,7 @@ function refusalOf(request: Request, acknowledgement: Acknowledgement): unknown 
 function malformedAnswer(error: Malformed, request: Request): NetkitError {
   return new NetkitError({
     message: wordsOf(request),
-    errno: 74,
+    errno: EBADMSG,
     syscall: request.syscall,
     kernelMessage: `the kernel's answer ${error.message}`,
     attribute: error.path.length === 0 ? undefined : error.path.slice(-2).join('.'),

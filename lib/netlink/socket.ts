@@ -1,7 +1,8 @@
 /** Opening of netlink sockets with the options that netkit wants, and the receive buffers that they share. */
+import { errnoNumber } from '../errno.js'
 import { systemError } from '../errors.js'
 import { native } from '../native.js'
-import { LITTLE_ENDIAN } from './bytes.js'
+import { decodeInt, encodeInt, LITTLE_ENDIAN } from './bytes.js'
 import { netlinkConstants } from './message.js'
 
 const { SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_EXT_ACK, NETLINK_GET_STRICT_CHK } =
@@ -10,7 +11,7 @@ const { SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_CAP_ACK, NETLINK_EXT_ACK, N
 const AF_NETLINK = 16
 const SOCK_RAW = 3
 // asm-generic/socket.h; the FORCE variants pass net.core.rmem_max and need CAP_NET_ADMIN in the initial user namespace.
-const SOL_SOCKET = 1
+export const SOL_SOCKET = 1
 const SO_SNDBUF = 7
 const SO_RCVBUF = 8
 const SO_SNDBUFFORCE = 32
@@ -29,10 +30,14 @@ const protocolNames = new Map<number, string>(
     .map(([name, number]) => [number, name]),
 )
 
-function int32(value: number): Uint8Array {
-  const bytes = new Uint8Array(4)
-  new DataView(bytes.buffer).setInt32(0, value, LITTLE_ENDIAN)
-  return bytes
+const losses: readonly number[] = [-errnoNumber('ENOBUFS'), -errnoNumber('EMSGSIZE')]
+
+/**
+ * True for a negated errno of receiving after which the next datagram can be received: some were dropped, or one did not fit.
+ * After ENOBUFS the kernel drops every other, and does not say so again, until the socket's queue is empty.
+ */
+export function isLoss(result: number): boolean {
+  return losses.includes(result)
 }
 
 /** Opens a netlink socket inside a namespace (-1: the environment's own) and returns its descriptor, owned by the environment. */
@@ -44,7 +49,8 @@ export async function openNetlinkSocket(
   const name = protocolNames.get(protocol) ?? `protocol ${protocol}`
   const fd = await native.openSocket(namespace, AF_NETLINK, SOCK_RAW, protocol)
   if (fd < 0) throw systemError(fd, 'socket', `cannot open a netlink socket (${name})`)
-  const set = (level: number, option: number, value: number) => native.setSocketOption(fd, level, option, int32(value))
+  const set = (level: number, option: number, value: number) =>
+    native.setSocketOption(fd, level, option, encodeInt(value))
   // Each of these three is missing on some kernel: answers are then less precise, and nothing else is lost.
   set(SOL_NETLINK, NETLINK_EXT_ACK, 1)
   set(SOL_NETLINK, NETLINK_CAP_ACK, 1)
@@ -72,7 +78,7 @@ export async function openNetlinkSocket(
 export function receiveBufferOf(fd: number): number {
   const value = new Uint8Array(4)
   if (native.getSocketOption(fd, SOL_SOCKET, SO_RCVBUF, value) < 0) return 106_496
-  return new DataView(value.buffer).getInt32(0, LITTLE_ENDIAN) / 2
+  return decodeInt(value) / 2
 }
 
 /** The kernel sends dumps in datagrams of up to 32 KiB: eight or more fit. */

@@ -3,7 +3,7 @@
  * from a table of fields. The layout follows C's rules of natural alignment; a test compiles it against the headers.
  */
 import { checkInteger, rangeError, typeError } from '../validate.js'
-import { LITTLE_ENDIAN, type Source, type Writer } from './bytes.js'
+import { copyOf, LITTLE_ENDIAN, type Source, type Writer } from './bytes.js'
 
 /** A type that a struct's field may have. */
 export interface FieldType<T> {
@@ -111,7 +111,7 @@ export function octets(size: number): FieldType<Uint8Array> {
     size,
     alignment: 1,
     absent: new Uint8Array(size),
-    read: (source, offset) => source.bytes.slice(offset, offset + size),
+    read: (source, offset) => copyOf(source.bytes, offset, offset + size),
     write(writer, offset, value, name) {
       if (!(value instanceof Uint8Array) || value.length !== size) throw typeError(name, `${size} octets`, value)
       writer.bytes.set(value, offset)

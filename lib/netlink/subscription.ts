@@ -1,25 +1,32 @@
 /** A netlink socket for events: what the kernel multicasts to groups, in batches. */
-import { systemError } from '../errors.js'
+import { errnoNumber } from '../errno.js'
+import { type NetkitError, systemError } from '../errors.js'
 import { native, type Poller } from '../native.js'
 import { Malformed } from './attribute.js'
 import { sourceOf } from './bytes.js'
 import { forEachMessage, type Message } from './message.js'
-import { openNetlinkSocket, returnSlab, takeSlab } from './socket.js'
+import { isLoss, openNetlinkSocket, returnSlab, takeSlab } from './socket.js'
 
 export interface SubscriptionHandlers {
   /** Called with each event, synchronously: its bytes are reused afterwards. Must not throw. */
   onMessage(message: Message): void
-  /** Events were lost (the socket's buffer was full): what is known must be read anew. */
+  /** Events were lost (the socket's buffer was full, or one was too large): what is known must be read anew. */
   onOverrun(): void
-  /** The socket failed for good. */
+  /** The socket failed for good; the subscription is closed, and nothing comes after this. */
   onError?(error: unknown): void
 }
+
+const EAGAIN = errnoNumber('EAGAIN')
+/** Calls of `receive` in one turn of the event loop that throw away what waits. */
+const DISCARDS = 16
 
 /** Datagrams read in one turn of the event loop are bounded by the slab: the rest waits for the next turn. */
 export class NetlinkSubscription {
   readonly #fd: number
   readonly #handlers: SubscriptionHandlers
   readonly #poller: Poller
+  /** Events were lost, and the socket is not empty yet. */
+  #discarding = false
   #closing: Promise<void> | undefined
 
   private constructor(fd: number, handlers: SubscriptionHandlers) {
@@ -40,7 +47,7 @@ export class NetlinkSubscription {
     const status = subscription.#poller.start(1)
     if (status < 0) {
       await subscription.close()
-      throw systemError(status, 'poll', 'cannot wait for netlink events')
+      throw cannotWait(status)
     }
     return subscription
   }
@@ -59,16 +66,49 @@ export class NetlinkSubscription {
   }
 
   #read(status: number): void {
+    if (!this.#discarding) this.#receive()
+    // libuv stops a handle on which it saw an error.
+    if (status >= 0 || this.closed) return
+    const started = this.#poller.start(1)
+    if (started < 0) this.#fail(cannotWait(started))
+  }
+
+  #receive(): void {
     const slab = takeSlab()
     // A pending socket error (ENOBUFS) arrives as a poll error too; reading tells which.
     const received = native.receive(this.#fd, slab)
     if (received > 0) this.#deliver(slab, received)
     returnSlab(slab)
-    if (received === -105) this.#handlers.onOverrun()
-    else if (received < 0 && received !== -11)
-      this.#handlers.onError?.(systemError(received, 'recvmsg', 'cannot read netlink events'))
-    // libuv stops a handle on which it saw an error.
-    if (status < 0 && this.#closing === undefined) this.#poller.start(1)
+    if (isLoss(received)) this.#discard()
+    else if (received < 0 && received !== -EAGAIN) this.#fail(cannotRead(received))
+  }
+
+  /**
+   * After a loss: throws away what waits, until nothing does. Before that the kernel goes on dropping without a word, and what
+   * was read anew on onOverrun() would be out of date again.
+   */
+  #discard(): void {
+    const slab = takeSlab()
+    let received = 0
+    for (let calls = 0; calls < DISCARDS && (received >= 0 || isLoss(received)); calls++) {
+      received = native.receive(this.#fd, slab)
+    }
+    returnSlab(slab)
+    this.#discarding = received >= 0 || isLoss(received)
+    if (this.#discarding) {
+      // Not at the next poll: when the last call has emptied the socket, that may be long in coming.
+      setImmediate(() => {
+        if (!this.closed) this.#discard()
+      })
+      return
+    }
+    if (received === -EAGAIN) this.#handlers.onOverrun()
+    else this.#fail(cannotRead(received))
+  }
+
+  #fail(error: unknown): void {
+    void this.close()
+    this.#handlers.onError?.(error)
   }
 
   #deliver(slab: Uint8Array, received: number): void {
@@ -81,4 +121,12 @@ export class NetlinkSubscription {
       if (this.#closing === undefined) this.#handlers.onOverrun()
     }
   }
+}
+
+function cannotRead(result: number): NetkitError {
+  return systemError(result, 'recvmsg', 'cannot read netlink events')
+}
+
+function cannotWait(result: number): NetkitError {
+  return systemError(result, 'poll', 'cannot wait for netlink events')
 }

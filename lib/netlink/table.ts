@@ -4,7 +4,7 @@
  */
 import { typeError, valueError } from '../validate.js'
 import { type AttributeType, binary, type Context, Malformed } from './attribute.js'
-import { align4, LITTLE_ENDIAN, type Source, type Writer } from './bytes.js'
+import { align4, copyOf, LITTLE_ENDIAN, type Source, type Writer } from './bytes.js'
 
 /** NLA_F_NESTED and NLA_F_NET_BYTEORDER, the two flags in an attribute's type, and the bits that are left (linux/netlink.h). */
 const NLA_F_NESTED = 0x8000
@@ -73,7 +73,7 @@ export class AttributeTable<D extends Definition> {
     forEachAttribute(source, start, end, (type, offset, length) => {
       const attribute = this.#byNumber[type & NLA_TYPE_MASK]
       if (attribute === undefined) {
-        values[`#${type}`] = source.bytes.slice(offset, offset + length)
+        values[unknownKey(type)] = copyOf(source.bytes, offset, offset + length)
         return
       }
       try {
@@ -151,7 +151,7 @@ export function dependent(
         return table.decode(source, offset, offset + length, context.header)
       } catch (error) {
         // Nobody said that an unknown kind's data is made of attributes.
-        if (error instanceof Malformed) return source.bytes.slice(offset, offset + length)
+        if (error instanceof Malformed) return copyOf(source.bytes, offset, offset + length)
         throw error
       }
     },
@@ -205,6 +205,18 @@ function writeAttribute<T>(
   writer.view.setUint16(start, length, LITTLE_ENDIAN)
   writer.view.setUint16(start + 2, number, LITTLE_ENDIAN)
   writer.align()
+}
+
+/** The keys of unknown attributes. They are few: putting one together anew each time costs more than reading the attribute. */
+const unknownKeys = new Map<number, string>()
+
+function unknownKey(type: number): string {
+  let key = unknownKeys.get(type)
+  if (key === undefined) {
+    key = `#${type}`
+    unknownKeys.set(type, key)
+  }
+  return key
 }
 
 /** The number in an unknown attribute's key. */

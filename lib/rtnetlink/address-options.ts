@@ -1,6 +1,6 @@
 /** What a caller says about an address. */
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkString, valueError } from '../validate.js'
-import { AF_INET, checkIp, checkPrefix, familyOf, type IpPrefix } from '../values/ip.js'
+import { AF_INET, broadcastOf, checkIp, checkPrefix, familyOf, formatIp, type IpPrefix } from '../values/ip.js'
 import { scopes } from './constants.js'
 
 export type ScopeName = keyof typeof scopes
@@ -9,7 +9,10 @@ export type ScopeName = keyof typeof scopes
 export interface AddressOptions {
   /** IPv4: a name for it of up to 15 bytes, which must begin with the link's, as 'eth0:0'. */
   label?: string
-  /** IPv4: the broadcast address; '+' is the network's last. Default: none, as with `ip address add`. */
+  /**
+   * IPv4: the broadcast address; '+' is the last of the network, which is the peer's when there is one, and none in a /31 or
+   * /32. Default: none, as with `ip address add`.
+   */
   broadcast?: string
   /** The other end's address of a point-to-point link, with the prefix length when it is not a host: '10.0.0.2'. */
   peer?: string
@@ -47,6 +50,8 @@ export interface CheckedAddress extends IpPrefix {
   /** As the caller wrote it. */
   text: string
   options: AddressOptions
+  /** Flags of the address that is there, which no option names and a change must not take away. */
+  keptFlags?: number
 }
 
 /** Checks an address with its options. Throws ERR_INVALID_ARG_… */
@@ -97,4 +102,19 @@ function checkLifetime(value: unknown, name: string, minimum: number): void {
   if (value === Number.POSITIVE_INFINITY) return
   checkInteger(value, name, minimum, 0xffff_fffe * 1000)
   if (value % 1000 !== 0) throw valueError(name, value, 'must be whole seconds: the kernel counts in them')
+}
+
+/**
+ * The broadcast address that is asked for. As `ip address add` has it, '+' stands for the last address of the network, which is
+ * the peer's where there is a peer; networks of one or two addresses have none (RFC 3021).
+ */
+export function broadcastText({
+  octets,
+  prefixLength,
+  options: { broadcast, peer },
+}: CheckedAddress): string | undefined {
+  if (broadcast !== '+') return broadcast
+  const network = peer === undefined ? { octets, prefixLength } : checkPrefix(peer, 'peer', true)
+  if (network.prefixLength > 30) return undefined
+  return formatIp(broadcastOf(network.octets, network.prefixLength))
 }

@@ -1,26 +1,24 @@
 /** Adding, removing and listing addresses; the collection `namespace.addresses`. */
-import { hasCode, NetkitError, namedError } from '../errors.js'
+import { hasCode, namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
 import { checkOneOf, checkOptions } from '../validate.js'
-import {
-  AF_INET,
-  AF_INET6,
-  AF_UNSPEC,
-  broadcastOf,
-  checkPrefix,
-  formatIp,
-  formatPrefix,
-  type IpPrefix,
-  parseIp,
-} from '../values/ip.js'
+import { AF_INET, AF_INET6, AF_UNSPEC, checkPrefix, formatIp, type IpPrefix } from '../values/ip.js'
 import { type Address, addressMessage, readAddress } from './address.js'
-import { type AddressOptions, addressOptionKeys, type CheckedAddress, checkAddressInput } from './address-options.js'
+import { completed, differences, isMeant } from './address-changes.js'
+import {
+  type AddressOptions,
+  addressOptionKeys,
+  broadcastText,
+  type CheckedAddress,
+  checkAddressInput,
+} from './address-options.js'
 import { addressFlags, scopes } from './constants.js'
 import { indexIfGiven, indexOfLink } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
+import { removalError } from './missing.js'
 import { type Ask, allOrFirstError, change, dump } from './talk.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkConstants
@@ -50,13 +48,15 @@ type AddressAsk = Ask<typeof addressMessage.header, typeof addressMessage.table>
 function addressRequest(
   request: 'RTM_NEWADDR' | 'RTM_DELADDR',
   index: number,
-  { family, octets, prefixLength, options }: CheckedAddress,
+  checked: CheckedAddress,
   what: AddressAsk['what'],
 ): AddressAsk {
+  const { family, octets, prefixLength, options, keptFlags = 0 } = checked
   const local = formatIp(octets)
   const peer = options.peer === undefined ? undefined : checkPrefix(options.peer, 'peer', true)
-  const flags = (options.noDad ? addressFlags.nodad : 0) | (options.noPrefixRoute ? addressFlags.noprefixroute : 0)
-  const { broadcast, validLifetime, preferredLifetime = validLifetime } = options
+  const noDad = options.noDad ? addressFlags.nodad : 0
+  const flags = keptFlags | noDad | (options.noPrefixRoute ? addressFlags.noprefixroute : 0)
+  const { validLifetime, preferredLifetime = validLifetime } = options
   return {
     definition: addressMessage,
     request,
@@ -70,7 +70,7 @@ function addressRequest(
       local,
       address: peer === undefined ? local : formatIp(peer.octets),
       label: options.label,
-      broadcast: broadcast === '+' ? formatIp(broadcastOf(octets, prefixLength)) : broadcast,
+      broadcast: broadcastText(checked),
       metric: options.metric,
       flags: flags === 0 ? undefined : flags,
       cacheInfo:
@@ -117,14 +117,7 @@ export async function removeAddress(
   try {
     await change(namespace, addressRequest('RTM_DELADDR', index, address, what))
   } catch (error) {
-    if (!hasCode(error, 'EADDRNOTAVAIL')) throw error
-    throw new NetkitError({
-      message: what,
-      errno: 2,
-      syscall: 'RTM_DELADDR',
-      kernelMessage: 'no such address',
-      cause: error,
-    })
+    throw removalError(error, 'RTM_DELADDR', what)
   }
 }
 
@@ -169,8 +162,12 @@ function matches(
 }
 
 /** Takes the addresses of a link away; resolves to them. */
-export async function flushAddresses(namespace: Namespace, index: number, filter: AddressFilter): Promise<Address[]> {
-  checkAddressFilter(filter, 'filter')
+export async function flushAddresses(
+  namespace: Namespace,
+  index: number,
+  filter: Pick<AddressFilter, 'family' | 'scope'>,
+): Promise<Address[]> {
+  checkAddressFilter(filter, 'filter', ['family', 'scope'])
   const found = await listAddresses(namespace, index, filter)
   await allOrFirstError(
     found.map(async ({ address, peer }) => {
@@ -187,8 +184,8 @@ export async function flushAddresses(namespace: Namespace, index: number, filter
   return found
 }
 
-function checkAddressFilter(filter: AddressFilter, name: string): void {
-  checkOptions(filter, name, ['link', 'family', 'scope', 'address'])
+function checkAddressFilter(filter: AddressFilter, name: string, keys: readonly (keyof AddressFilter)[]): void {
+  checkOptions(filter, name, keys)
   if (filter.family !== undefined) checkOneOf(filter.family, `${name}.family`, ['inet', 'inet6'])
   if (typeof filter.scope === 'string') checkOneOf(filter.scope, `${name}.scope`, Object.keys(scopes))
   if (filter.address !== undefined) checkPrefix(filter.address, `${name}.address`, true)
@@ -205,7 +202,7 @@ export class Addresses {
 
   /** Those that match the filter; all without one. The kernel filters by family and link. */
   async list(filter: AddressFilter = {}): Promise<Address[]> {
-    checkAddressFilter(filter, 'filter')
+    checkAddressFilter(filter, 'filter', ['link', 'family', 'scope', 'address'])
     const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
     const index = typeof found === 'object' ? await found : found
     return listAddresses(this.#namespace, index, filter)
@@ -230,7 +227,10 @@ export class Addresses {
     await this.#add(options, false)
   }
 
-  /** The same; one that is there gets the new metric and lifetimes, for IPv6 the flags and the peer too. */
+  /**
+   * The same; one that is there gets the new metric and lifetimes, for IPv6 the flags and the peer too. What is not given gets
+   * its default; `ensure` leaves it.
+   */
   async replace(options: NewAddress): Promise<void> {
     await this.#add(options, true)
   }
@@ -243,8 +243,9 @@ export class Addresses {
   }
 
   /**
-   * Makes sure that a link has an address, and touches nothing when it has it as asked. Rejects with EEXIST when the link has
-   * it with another label, broadcast address, scope or prefix length, which the kernel can only give to a new address.
+   * Makes sure that a link has an address, and touches nothing when it has it as asked. What is not given stays as it is.
+   * Rejects with EEXIST when the link has it with another label, broadcast address, scope or prefix length, which the kernel
+   * can only give to a new address.
    */
   async ensure(options: NewAddress): Promise<EnsuredAddress> {
     const wanted = checkNewAddress(options)
@@ -252,7 +253,8 @@ export class Addresses {
     const search = () => listAddresses(this.#namespace, index, { address: formatIp(wanted.octets) })
     const present = await search()
     const changed = await ensureAddress(this.#namespace, index, wanted, () => nameOf(options.link), present)
-    const address = (changed ? await search() : present).find((known) => isMeant(known, wanted))
+    const meant = (list: Address[]) => list.find((known) => isMeant(known, wanted))
+    const address = (changed ? undefined : meant(present)) ?? meant(await search())
     if (address === undefined) throw namedError('ENOENT', 'RTM_GETADDR', `${options.address} was removed at once`)
     return { address, changed }
   }
@@ -276,22 +278,6 @@ function checkNewAddress(options: NewAddress): CheckedAddress {
   return checkAddressInput(address, 'options')
 }
 
-/**
- * The address of a link that a caller means: the kernel tells IPv4 addresses of a link apart by prefix length and peer too
- * (find_matching_ifa in net/ipv4/devinet.c), IPv6 addresses not.
- */
-function isMeant(known: Address, { octets, prefixLength, options: { peer } }: CheckedAddress): boolean {
-  const text = formatIp(octets)
-  if (known.family === 'inet6') return known.address.startsWith(`${text}/`)
-  if (peer === undefined) return known.peer === undefined && known.address === `${text}/${prefixLength}`
-  return known.address === `${text}/32` && known.peer === peerText(peer)
-}
-
-function peerText(peer: string): string {
-  const { octets, prefixLength } = checkPrefix(peer, 'peer', true)
-  return formatPrefix(octets, prefixLength)
-}
-
 /** Gives a link an address unless it is among those `present` as asked. True when something had to be done. */
 export async function ensureAddress(
   namespace: Namespace,
@@ -300,56 +286,36 @@ export async function ensureAddress(
   link: () => string,
   present: readonly Address[],
 ): Promise<boolean> {
-  const known = present.find((address) => isMeant(address, wanted))
-  if (known !== undefined) {
-    const { fixed, changeable } = differences(known, wanted)
-    const [different] = fixed
-    if (different !== undefined) {
-      const message = `cannot add ${wanted.text} to ${link()}: it is there with another ${different}`
-      throw namedError('EEXIST', 'RTM_NEWADDR', message)
-    }
-    if (changeable.length === 0) return false
+  const known = present.find((address) => isMeant(address, wanted)) ?? (await addOrFind(namespace, index, wanted, link))
+  if (known === undefined) return true
+  const { fixed, changeable } = differences(known, wanted)
+  const [different] = fixed
+  if (different !== undefined) {
+    const message = `cannot add ${wanted.text} to ${link()}: it is there with another ${different}`
+    throw namedError('EEXIST', 'RTM_NEWADDR', message)
   }
-  await addAddress(namespace, index, wanted, link, true)
+  if (changeable.length === 0) return false
+  await addAddress(namespace, index, completed(wanted, known), link, true)
   return true
 }
 
-/** Which of the options asked for an address does not have: those that the kernel can change, and those that it cannot. */
-function differences(
-  known: Address,
-  { octets, prefixLength, options }: CheckedAddress,
-): { fixed: string[]; changeable: string[] } {
-  const { label, scope, peer, noDad, noPrefixRoute, metric, validLifetime, preferredLifetime } = options
-  const broadcast = options.broadcast === '+' ? broadcastOf(octets, prefixLength) : octetsOf(options.broadcast)
-  const isSix = known.family === 'inet6'
-  const length = isSix && peer === undefined ? prefixLength : undefined
-  const flag = (wish: boolean | undefined, name: 'nodad' | 'noprefixroute') =>
-    wish !== undefined && wish !== known.flags.includes(name)
-  const differs = {
-    label: label !== undefined && label !== known.label,
-    'broadcast address': broadcast !== undefined && formatIp(broadcast) !== known.broadcast,
-    // The kernel decides about IPv6's.
-    scope: scope !== undefined && !isSix && scope !== known.scope,
-    'prefix length': length !== undefined && !known.address.endsWith(`/${length}`),
-    peer: peer !== undefined && peerText(peer) !== known.peer,
-    noDad: isSix && flag(noDad, 'nodad'),
-    noPrefixRoute: flag(noPrefixRoute, 'noprefixroute'),
-    metric: metric !== undefined && metric !== (known.metric ?? 0),
-    // Those that run are never as asked.
-    validLifetime: validLifetime !== undefined && validLifetime !== known.validLifetime,
-    preferredLifetime:
-      preferredLifetime === 0
-        ? !known.flags.includes('deprecated')
-        : preferredLifetime !== undefined && preferredLifetime !== known.preferredLifetime,
+/** Gives a link an address; when somebody else was faster, resolves to theirs. */
+async function addOrFind(
+  namespace: Namespace,
+  index: number,
+  wanted: CheckedAddress,
+  link: () => string,
+): Promise<Address | undefined> {
+  try {
+    await addAddress(namespace, index, wanted, link)
+    return undefined
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error
+    const present = await listAddresses(namespace, index, { address: formatIp(wanted.octets) })
+    const known = present.find((address) => isMeant(address, wanted))
+    if (known === undefined) throw error
+    return known
   }
-  const different = (Object.keys(differs) as (keyof typeof differs)[]).filter((key) => differs[key])
-  const canChange = (key: string) => ['metric', 'validLifetime', 'preferredLifetime'].includes(key) || isSix
-  const fixed = different.filter((key) => key === 'prefix length' || !canChange(key))
-  return { fixed, changeable: different.filter((key) => !fixed.includes(key)) }
-}
-
-function octetsOf(address: string | undefined): Uint8Array | undefined {
-  return address === undefined ? undefined : parseIp(address)
 }
 
 declare module '../namespace/namespace.js' {

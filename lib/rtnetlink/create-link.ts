@@ -76,14 +76,17 @@ export interface NewBridge extends NewLink, Partial<LinkKinds['bridge']> {
   ports?: readonly LinkReference[]
 }
 
-/** Creates a bridge, and makes links its ports. Errors as `createLink`; no port is left changed by a failure. */
+/**
+ * Creates a bridge, and makes links its ports. Errors as `createLink`. A failure leaves no bridge, and the ports with the
+ * master that they had; if that is a bridge, their settings as its ports are the kernel's defaults again.
+ */
 export async function createBridge(options: NewBridge = {}): Promise<Link<'bridge'>> {
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
   const { ports = [], ...rest } = options
   if (!Array.isArray(ports)) throw typeError('options.ports', 'an array', ports)
   const { common, own } = kindOptions('bridge', rest, newLinkKeys, 'options')
   checkNewLink(common, 'options')
-  const namespace = common.namespace instanceof Object ? (common.namespace as Namespace) : currentNamespace()
+  const namespace = (common as NewLink).namespace ?? currentNamespace()
   const lookUps = ports.map((port, i) => portLink(namespace, port, `options.ports[${i}]`))
   const links = lookUps.length === 0 ? [] : await Promise.all(lookUps)
   const bridge = await makeLink(common, 'bridge', own, 'options')
@@ -95,14 +98,13 @@ export async function createBridge(options: NewBridge = {}): Promise<Link<'bridg
       // Ports give the bridge its MAC address and its carrier.
       return (links.length > 0 ? await bridge.refresh() : bridge) as Link<'bridge'>
     },
-    async () => {
-      await bridge.delete()
-      await allOrFirstError(
-        links.flatMap((port) =>
+    () =>
+      allOrFirstError([
+        bridge.delete(),
+        ...links.flatMap((port) =>
           port.master === undefined ? [] : enslave(port, port.master, `cannot give ${port.name} its master back`),
         ),
-      )
-    },
+      ]),
   )
 }
 
@@ -141,6 +143,7 @@ async function makeLink(
   const payload = await requestThenRead(
     change(namespace, newLinkRequest(first, kind, { index, name: options.name, parent: below, master, data })),
     fetchAfter(namespace, name ?? index),
+    () => removeLink(namespace, name ?? index),
   )
   const link = new Link(namespace, payload, true)
   return undoOnFailure(
@@ -190,6 +193,18 @@ export function newLinkRequest(
     } satisfies LinkAttributes,
     what: `cannot create ${more.name === undefined ? `a ${kind}` : `the ${kind} ${more.name}`}`,
   }
+}
+
+/** Removes a link that cannot be read. */
+export async function removeLink(namespace: Namespace, link: string | number): Promise<void> {
+  const [index, name] = typeof link === 'number' ? [link, undefined] : [0, link]
+  await change(namespace, {
+    definition: linkMessage,
+    request: 'RTM_DELLINK',
+    header: { index },
+    attributes: { name },
+    what: `cannot remove ${link} again`,
+  })
 }
 
 /** Reads a link that a request of the same tick makes. */

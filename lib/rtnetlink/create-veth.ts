@@ -1,8 +1,9 @@
 /** veth pairs: two links joined like the ends of a cable (veth(4)). */
 import { undoOnFailure } from '../errors.js'
+import { sameNamespace } from '../namespace/identity.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
-import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place } from './create-link.js'
+import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place, removeLink } from './create-link.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
 import { fetchLink, indexOfMaster } from './link-lookup.js'
@@ -10,13 +11,14 @@ import { checkNewLink, flagBits, inSteps, type LinkSettings, type NewLink, setti
 import { allOrFirstError, change, requestThenRead } from './talk.js'
 
 /**
- * Creates a veth pair; one request makes both ends where they belong. Each end has its own options, namespace included.
+ * Creates a veth pair; one request makes both ends where they belong. Each end has its own options, namespace included; without
+ * any, the second end is made where the first is.
  *
  * @throws as `createLink`; needs CAP_NET_ADMIN in both namespaces. A failure leaves neither end.
  */
 export async function createVeth(
-  left: NewLink = {},
-  right: NewLink = {},
+  left: NewLink,
+  right: NewLink = { namespace: left?.namespace },
 ): Promise<[left: Link<'veth'>, right: Link<'veth'>]> {
   checkNewLink(left, 'left')
   checkNewLink(right, 'right')
@@ -51,7 +53,9 @@ export async function createVeth(
     data: { peer },
   })
   request.what = `cannot create the veth pair ${left.name ?? 'veth%d'} and ${right.name ?? 'veth%d'}`
-  const payload = await requestThenRead(change(here, request), fetchAfter(here, near.name ?? near.index))
+  const payload = await requestThenRead(change(here, request), fetchAfter(here, near.name ?? near.index), () =>
+    removeLink(there, far.name ?? far.index),
+  )
   const first = new Link<'veth'>(here, payload, true)
   return undoOnFailure(
     async () => {
@@ -66,8 +70,8 @@ export async function createVeth(
       if (left.up === true && right.up === true) await first.refresh()
       return [first, second]
     },
-    // Either end takes the other along.
-    () => first.delete(),
+    // Either end takes the other along: one of the namespaces may have been closed meanwhile.
+    () => first.delete().catch(() => removeLink(there, far.name ?? far.index)),
   )
 }
 
@@ -95,8 +99,4 @@ async function finishPeer(
 /** Awaiting what needs no waiting would let later requests of the same tick go first. */
 function areKnown<T>(values: readonly [T | Promise<T>, T | Promise<T>]): values is readonly [T, T] {
   return !values.some((value) => value instanceof Promise)
-}
-
-function sameNamespace(one: Namespace, other: Namespace): boolean {
-  return one.inode === other.inode && one.device === other.device
 }

@@ -16,23 +16,15 @@ import {
   words,
 } from '../netlink/attribute.js'
 import { align4 } from '../netlink/bytes.js'
+import { ifinfomsg } from '../netlink/ifinfomsg.js'
 import { MessageDefinition } from '../netlink/message.js'
-import { counter64, Struct, type StructOf, s32, u8, u16, u32 } from '../netlink/struct.js'
+import { counter64, Struct, type StructOf } from '../netlink/struct.js'
 import { type AnyTable, type AttributesOf, attributes, dependent, nested } from '../netlink/table.js'
 import { AF_INET, AF_INET6 } from '../values/ip.js'
 import { operationalStates } from './constants.js'
 import { dataTableOf, portTableOf } from './kinds/registry.js'
 
 const AF_BRIDGE = 7
-
-export const ifinfomsg = new Struct('ifinfomsg', {
-  family: ['ifi_family', u8],
-  pad: ['__ifi_pad', u8],
-  type: ['ifi_type', u16],
-  index: ['ifi_index', s32],
-  flags: ['ifi_flags', u32],
-  change: ['ifi_change', u32],
-})
 
 /** Counters of a link since it was made: packets and bytes in both directions, and what went wrong (struct rtnl_link_stats64). */
 export const linkStatistics = new Struct('rtnl_link_stats64', {
@@ -90,10 +82,10 @@ export const familyAttributes = attributes({
 })
 
 export const linkInfoAttributes = attributes({
-  kind: [1, 'IFLA_INFO_KIND', bareText],
+  kind: [1, 'IFLA_INFO_KIND', text],
   data: [2, 'IFLA_INFO_DATA', dependent(({ siblings }) => dataTableOf(siblings.kind))],
   statistics: [3, 'IFLA_INFO_XSTATS', binary],
-  portKind: [4, 'IFLA_INFO_SLAVE_KIND', bareText],
+  portKind: [4, 'IFLA_INFO_SLAVE_KIND', text],
   portData: [5, 'IFLA_INFO_SLAVE_DATA', dependent(({ siblings }) => portTableOf(siblings.portKind))],
 })
 
@@ -122,7 +114,7 @@ export const linkAttributes = attributes({
   linkMode: [17, 'IFLA_LINKMODE', attributeU8],
   info: [18, 'IFLA_LINKINFO', nested(linkInfoAttributes)],
   namespacePid: [19, 'IFLA_NET_NS_PID', attributeU32],
-  alias: [20, 'IFLA_IFALIAS', text],
+  alias: [20, 'IFLA_IFALIAS', bareText],
   virtualFunctions: [21, 'IFLA_NUM_VF', attributeU32],
   statistics: [23, 'IFLA_STATS64', structure(linkStatistics)],
   families: [26, 'IFLA_AF_SPEC', dependent(familyTable)],

@@ -1,5 +1,6 @@
 /** Finding links: by name, alternative name or index. */
 import { hasCode, NetkitError } from '../errors.js'
+import { sameNamespace } from '../namespace/identity.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import type { Description } from '../netlink/acknowledgement.js'
@@ -34,7 +35,7 @@ export function indexOfLink(namespace: Namespace, link: LinkReference, name: str
   checkLinkReference(link, name)
   if (typeof link === 'number') return link
   if (isLink(link)) {
-    if (link.namespace.inode !== namespace.inode || link.namespace.device !== namespace.device) {
+    if (!sameNamespace(link.namespace, namespace)) {
       throw valueError(name, link.name, `is in ${labelOf(link.namespace)}, not in ${labelOf(namespace)}`)
     }
     return link.index

@@ -13,7 +13,7 @@ import {
   typeError,
   valueError,
 } from '../validate.js'
-import { checkInterfaceMac } from '../values/mac.js'
+import { checkInterfaceMac, normalMac } from '../values/mac.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { linkFlags } from './constants.js'
 import { dataTableOf, kindOf } from './kinds/registry.js'
@@ -187,7 +187,7 @@ export function inSteps<T extends LinkSettings>(options: T): { first: T; later: 
 export function settingAttributes(options: LinkSettings, master: number | undefined): LinkAttributes {
   const attributes: LinkAttributes = {}
   for (const key of numberOptions) attributes[key] = options[key]
-  attributes.mac = options.mac?.toLowerCase().replaceAll('-', ':')
+  attributes.mac = options.mac === undefined ? undefined : normalMac(options.mac)
   attributes.alias = options.alias
   attributes.master = master
   if (options.addressGeneration !== undefined) {
@@ -208,6 +208,11 @@ export function kindOptions(
     known === undefined
       ? []
       : known.options.attributes.map(({ key }) => key).filter((key) => known.readOnly?.includes(key) !== true)
+  const unknown = Object.keys(options ?? {}).find((key) => key !== 'data' && !commonKeys.includes(key))
+  if (known === undefined && kind !== '' && unknown !== undefined) {
+    const own = `netkit has no table of the options of kind '${kind}', which go into 'data' by their numbers`
+    throw valueError(path, unknown, `is not an option of every link, and ${own}`)
+  }
   checkOptions(options, path, [...commonKeys, ...ownKeys, 'data'])
   const common: Record<string, unknown> = {}
   const own: Record<string, unknown> = {}
@@ -246,7 +251,7 @@ export function isAsAsked(link: Link, key: string, value: unknown, master: numbe
     case 'promiscuous':
       return link.flags.includes('PROMISC') === value
     case 'mac':
-      return typeof value === 'string' && link.mac === value.toLowerCase().replaceAll('-', ':')
+      return typeof value === 'string' && link.mac === normalMac(value)
     case 'master':
       return (link.master ?? 0) === master
     case 'alias':

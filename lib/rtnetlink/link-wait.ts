@@ -1,6 +1,6 @@
 /** Waiting until a link is as asked, by the kernel's events. */
 import { inspect } from 'node:util'
-import { AbortError, namedError, throwIfAborted } from '../errors.js'
+import { AbortError, atCaller, namedError, throwIfAborted } from '../errors.js'
 import { descriptorOf, labelOf, onClose } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { copyOf } from '../netlink/bytes.js'
@@ -55,17 +55,18 @@ export async function waitForLink(link: Waiting, condition: object, options: Wai
   const promise = new Promise<void>((...settle) => {
     ;[resolve, reject] = settle
   })
+  const closed = () => reject(new AbortError(`${what} was aborted: ${labelOf(namespace)} was closed`))
   const look = () =>
     link
       .fetch()
       .then(() => link.holds() && resolve())
-      .catch(reject)
+      .catch((error: unknown) => (namespace.closed ? closed() : reject(error)))
   const onMessage = ({ source, start, end, type }: Message) => {
     const header = linkMessage.header.decode(source, start, end - start)
     // A bridge tells of its ports in messages of its own family: one that leaves it is not deleted.
     if (header.index !== link.index || header.family !== AF_UNSPEC) return
     if (type === rtnetlinkConstants.RTM_DELLINK) {
-      reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted`))
+      reject(namedError('ENODEV', 'RTM_DELLINK', `${what}: it was deleted, or moved to another namespace`))
       return
     }
     link.take(copyOf(source.bytes, start, end))
@@ -82,9 +83,7 @@ export async function waitForLink(link: Waiting, condition: object, options: Wai
   })
   const late = () => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`))
   const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
-  const forget = onClose(namespace, () =>
-    reject(new AbortError(`${what} was aborted: ${labelOf(namespace)} was closed`)),
-  )
+  const forget = onClose(namespace, closed)
   signal?.addEventListener('abort', abort, { once: true })
   if (signal?.aborted) abort()
   // What happened before the subscription is not told by it. Whatever the timeout, this look counts.
@@ -92,6 +91,8 @@ export async function waitForLink(link: Waiting, condition: object, options: Wai
   const timer = Number.isFinite(timeout) ? setTimeout(() => void first.then(late), timeout) : undefined
   try {
     await promise
+  } catch (error) {
+    throw atCaller(error)
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', abort)

@@ -1,11 +1,13 @@
 /** A link: a snapshot of what the kernel says of it, and what can be done with it. */
 import { type InspectOptions, inspect } from 'node:util'
 import { hasCode } from '../errors.js'
-import { labelOf } from '../namespace/internal.js'
+import { sameNamespace } from '../namespace/identity.js'
+import { descriptorOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
 import { checkPrefix } from '../values/ip.js'
+import { normalMac } from '../values/mac.js'
 import type { Address } from './address.js'
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
@@ -181,7 +183,10 @@ export class Link<K extends string = string> {
       return this.set({ up: true } as typeof changes)
     }
     const target = settings.namespace ?? this.#namespace
-    const moves = settings.namespace !== undefined && target.inode !== this.#namespace.inode
+    descriptorOf(target) // throws when it is closed
+    const moves = !sameNamespace(target, this.#namespace)
+    // It is found again by its name, which somebody may have changed.
+    if (moves && settings.name === undefined) await this.#fetch()
     const name = settings.name ?? this.name
     const found = indexOfMaster(target, settings.master, 'changes.master')
     const master = typeof found === 'object' ? await found : found
@@ -215,7 +220,7 @@ export class Link<K extends string = string> {
 
   /** After a move that failed: the link may have moved before the failure, with its old name or the new one. */
   async #follow(target: Namespace, names: readonly string[], mac: string | undefined): Promise<void> {
-    const macs = [this.mac, mac?.toLowerCase().replaceAll('-', ':')]
+    const macs = [this.mac, mac === undefined ? undefined : normalMac(mac)]
     try {
       await this.#fetch()
     } catch {
@@ -305,12 +310,13 @@ export class Link<K extends string = string> {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#created) await this.delete()
+    // Without its namespace's handle nothing can be done, and what else went wrong is worth more than to hear of that.
+    if (this.#created && !this.#namespace.closed) await this.delete()
   }
 
   /** Plain data: what `JSON.stringify` and `console.log` show. Raw attributes are hexadecimal text. */
   toJSON(): Record<string, unknown> {
-    const { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, stats } = this
+    const { index, name, kind, mac, mtu, up, running, flags, operationalState, master, parent, alias, stats } = this
     const options = Object.fromEntries(
       Object.entries(this.options).map(([key, value]) => [
         key,
@@ -318,7 +324,7 @@ export class Link<K extends string = string> {
         value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
       ]),
     )
-    return { index, name, kind, mac, mtu, flags, operationalState, master, parent, alias, options, stats }
+    return { index, name, kind, mac, mtu, up, running, flags, operationalState, master, parent, alias, options, stats }
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {

@@ -18,8 +18,8 @@ import { allOrFirstError, dump } from './talk.js'
 
 export interface LinkFilter {
   kind?: string
-  /** Only ports of this link. */
-  master?: LinkReference
+  /** Only ports of this link; null for links that are nobody's port. */
+  master?: LinkReference | null
   up?: boolean
 }
 
@@ -55,7 +55,10 @@ export class Links {
         definition: linkMessage,
         request: 'RTM_GETLINK',
         header: {},
-        attributes: { master, info: filter.kind === undefined ? undefined : { kind: filter.kind } },
+        attributes: {
+          master: master === 0 ? undefined : master,
+          info: filter.kind === undefined ? undefined : { kind: filter.kind },
+        },
         what: `cannot list the links of ${labelOf(this.#namespace)}`,
       },
       ({ source, start, end }) => new Link(this.#namespace, copyOf(source.bytes, start, end), false),
@@ -64,7 +67,7 @@ export class Links {
     return links.filter(
       (link) =>
         (filter.kind === undefined || link.kind === filter.kind) &&
-        (master === undefined || link.master === master) &&
+        (master === undefined || (link.master ?? 0) === master) &&
         (filter.up === undefined || link.up === filter.up),
     )
   }
@@ -94,18 +97,25 @@ export class Links {
     return createLink({ ...this.#here(options), namespace: this.#namespace })
   }
 
-  /** Creates a link; one that has the name already is deleted first. */
+  /**
+   * Creates a link in place of one that has the name, if there is one: what the kernel refuses is found out by a rehearsal under
+   * another name, and costs nobody a link. (The old link's routes and ports go with it; `ensure` keeps what can stay.)
+   */
   replace<K extends keyof LinkKinds>(options: WithoutNamespace<NewLinkOfKind<K>>): Promise<Link<K>>
   replace(options: WithoutNamespace<NewRawLink>): Promise<Link>
   async replace(options: WithoutNamespace<NewRawLink>): Promise<Link> {
     const name = named(this.#here(options))
-    try {
-      return await this.add(options)
-    } catch (error) {
-      // Tried first, so that options that are wrong cost nobody a link.
-      if (!hasCode(error, 'EEXIST')) throw error
+    const { common } = checkNewRawLink(options)
+    const old = await this.find(name)
+    if (old?.name === name) {
+      // A label begins with the name, and does not fit another.
+      const addresses = common.addresses?.map((input) =>
+        typeof input === 'string' ? input : { ...input, label: undefined },
+      )
+      const rehearsal = await this.add({ ...options, name: undefined, index: undefined, up: undefined, addresses })
+      await rehearsal.delete()
+      await old.delete()
     }
-    await (await this.find(name))?.delete()
     return this.add(options)
   }
 
@@ -119,8 +129,17 @@ export class Links {
   async ensure(options: WithoutNamespace<NewRawLink>): Promise<EnsuredLink> {
     const name = named(this.#here(options))
     const { kind, parent, common, own } = checkNewRawLink(options)
-    const link = await this.find(name)
-    if (link === undefined) return { link: await this.add(options), created: true, changed: [] }
+    let link = await this.find(name)
+    if (link === undefined) {
+      try {
+        return { link: await this.add(options), created: true, changed: [] }
+      } catch (error) {
+        // Somebody may have been faster.
+        if (!hasCode(error, 'EEXIST')) throw error
+        link = await this.find(name)
+        if (link === undefined) throw error
+      }
+    }
     const { name: _, addresses = [], index, txQueues: __, rxQueues: ___, ...settings } = common
     const below = await indexIfGiven(this.#namespace, parent, 'options.parent')
     const wrong = [

@@ -1,5 +1,5 @@
 /** Requests to rtnetlink in a namespace, and dumps that survive interruption. */
-import { atCaller, NetkitError } from '../errors.js'
+import { atCaller, NetkitError, undoOnFailure } from '../errors.js'
 import { capabilityHint, netlinkOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
@@ -117,6 +117,7 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
     const { interrupted } = await send(connection, {
       ...describe(namespace, question),
       bytes,
+      dump: true,
       onReply(message) {
         const result = read(message)
         if (result !== undefined) results.push(result)
@@ -138,11 +139,17 @@ export async function allOrFirstError<T>(work: readonly Promise<T>[]): Promise<T
 
 /**
  * A request and the reading back of its effect, which were sent together: the request's error comes first, as without its
- * effect there is nothing to be read.
+ * effect there is nothing to be read. What was done and cannot be read is undone by `undo`.
  */
-export async function requestThenRead<T>(request: Promise<void>, reading: Promise<T>): Promise<T> {
+export async function requestThenRead<T>(
+  request: Promise<void>,
+  reading: Promise<T>,
+  undo: () => Promise<unknown> = async () => {},
+): Promise<T> {
   const [requested, read] = await Promise.allSettled([request, reading])
   if (requested.status === 'rejected') throw atCaller(requested.reason)
-  if (read.status === 'rejected') throw atCaller(read.reason)
-  return read.value
+  return undoOnFailure(async () => {
+    if (read.status === 'rejected') throw atCaller(read.reason)
+    return read.value
+  }, undo)
 }

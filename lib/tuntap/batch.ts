@@ -91,7 +91,7 @@ export class FrameBatch implements Iterable<Buffer> {
         },
       )
     }
-    if (!(i >= 0 && i < this.length)) throw rangeError('i', 0, this.length - 1, i)
+    if (!(Number.isInteger(i) && i >= 0 && i < this.length)) throw rangeError('i', 0, this.length - 1, i)
     return this.#parts
   }
 }

@@ -200,7 +200,8 @@ export abstract class PacketStream extends Duplex {
         return stream.destroyed
       },
       claim(iterator) {
-        if (stream.#streamed) throw stateError(`${stream.name} is read as a stream: it cannot be read in batches`)
+        if (stream.#streamed || stream.readableFlowing === true)
+          throw stateError(`${stream.name} is read as a stream: it cannot be read in batches`)
         if (stream.#batches !== undefined) throw stateError(`${stream.name} is being read in batches already`)
         stream.#batches = iterator
       },

@@ -17,6 +17,11 @@ export function formatMac(octets: Uint8Array, offset = 0, length = octets.length
   return text
 }
 
+/** A MAC address as the kernel's answers have it: lower case, with colons. */
+export function normalMac(text: string): string {
+  return text.toLowerCase().replaceAll('-', ':')
+}
+
 /** The octets of a unicast MAC address that a caller passed. */
 export function checkMac(value: unknown, name: string): Uint8Array {
   checkString(value, name)
