@@ -50,7 +50,7 @@ async function settled() {
   const namespace = await createNamespace()
   const end = performance.now() + 60_000
   for (let quick = 0; quick < 5 && performance.now() < end; ) {
-    const { wall } = await timed(() => createVeth({ name: `probe${quick}`, namespace }, { namespace }))
+    const { wall } = await timed(() => createVeth({ namespace }))
     quick = wall < 10 ? quick + 1 : 0
     await sleep(100)
   }

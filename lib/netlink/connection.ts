@@ -39,9 +39,13 @@ interface Pending {
   reject(error: unknown): void
 }
 
-/** Bytes and requests that a chunk may have; the kernel copies it into one buffer. */
+/**
+ * Bytes and requests that a chunk may have. What follows the answers of a chunk (promises, and the requests that they lead to)
+ * runs in one go: with 16 requests a chunk, the event loop's delay while a thousand links are made has its 99th percentile at
+ * 5 ms, with 256 at 8 to 17 ms, and neither takes longer.
+ */
 const CHUNK_BYTES = 32 * 1024
-const CHUNK_REQUESTS = 256
+const CHUNK_REQUESTS = 16
 /** What an answer takes of the receive buffer, with the kernel's overhead: an interface with all its attributes, a refusal. */
 const ANSWER_BYTES = 10 * 1024
 const REFUSAL_BYTES = 2 * 1024

@@ -148,7 +148,7 @@ async function makeLink(
   const link = new Link(namespace, payload, true)
   return undoOnFailure(
     async () => {
-      await allOrFirstError<unknown>([...later.map((step) => link.set(step)), addAddresses(link, options.addresses)])
+      await allOrFirstError([...later.map((step) => link.set(step)), addAddresses(link, options.addresses)])
       return link
     },
     () => link.delete(),

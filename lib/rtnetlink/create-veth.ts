@@ -6,7 +6,7 @@ import { currentNamespace } from '../namespace/open.js'
 import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place, removeLink } from './create-link.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
-import { fetchLink, indexOfMaster } from './link-lookup.js'
+import { indexOfMaster } from './link-lookup.js'
 import { checkNewLink, flagBits, inSteps, type LinkSettings, type NewLink, settingAttributes } from './link-options.js'
 import { allOrFirstError, change, requestThenRead } from './talk.js'
 
@@ -53,38 +53,39 @@ export async function createVeth(
     data: { peer },
   })
   request.what = `cannot create the veth pair ${left.name ?? 'veth%d'} and ${right.name ?? 'veth%d'}`
-  const payload = await requestThenRead(change(here, request), fetchAfter(here, near.name ?? near.index), () =>
-    removeLink(there, far.name ?? far.index),
-  )
-  const first = new Link<'veth'>(here, payload, true)
+  await change(here, request)
+  const [nearKey, farKey] = [near.name ?? near.index, far.name ?? far.index]
   return undoOnFailure(
     async () => {
-      const second = await finishPeer(there, first, far.name ?? far.index, { up: rightUp }, rightMaster)
-      await allOrFirstError<unknown>([
+      const readFirst = async () => new Link<'veth'>(here, await fetchAfter(here, nearKey), true)
+      const finished = finishPeer(there, farKey, { up: rightUp }, rightMaster)
+      // Read after the second is up, without which the first has no carrier: one connection keeps the order, two do not.
+      const [second, first] = sameNamespace(here, there)
+        ? await allOrFirstError([finished, readFirst()] as const)
+        : [await finished, await readFirst()]
+      await allOrFirstError([
         ...nearSteps.later.map((step) => first.set(step)),
         ...farSteps.later.map((step) => second.set(step)),
         addAddresses(first, left.addresses),
         addAddresses(second, right.addresses),
       ])
-      // The first was read when the second was not up yet, and so had no carrier.
-      if (left.up === true && right.up === true) await first.refresh()
       return [first, second]
     },
     // Either end takes the other along: one of the namespaces may have been closed meanwhile.
-    () => first.delete().catch(() => removeLink(there, far.name ?? far.index)),
+    () => removeLink(here, nearKey).catch(() => removeLink(there, farKey)),
   )
 }
 
 /** Gives the other end what it could not be made with, and reads it. */
 async function finishPeer(
   namespace: Namespace,
-  first: Link,
   peer: string | number,
   settings: LinkSettings,
   master: number | undefined,
 ): Promise<Link<'veth'>> {
-  const read = () => fetchLink(namespace, peer, () => `cannot read ${peer}, the other end of ${first.name}`)
-  if (settings.up === undefined && master === undefined) return new Link<'veth'>(namespace, await read(), true)
+  if (settings.up === undefined && master === undefined) {
+    return new Link<'veth'>(namespace, await fetchAfter(namespace, peer), true)
+  }
   const index = typeof peer === 'number' ? peer : 0
   const finished = change(namespace, {
     definition: linkMessage,
@@ -93,7 +94,7 @@ async function finishPeer(
     attributes: { name: typeof peer === 'string' ? peer : undefined, master },
     what: `cannot set up ${peer}`,
   })
-  return new Link<'veth'>(namespace, await requestThenRead(finished, read()), true)
+  return new Link<'veth'>(namespace, await requestThenRead(finished, fetchAfter(namespace, peer)), true)
 }
 
 /** Awaiting what needs no waiting would let later requests of the same tick go first. */

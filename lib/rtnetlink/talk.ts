@@ -3,8 +3,8 @@ import { atCaller, NetkitError, undoOnFailure } from '../errors.js'
 import { capabilityHint, netlinkOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
-import type { NetlinkConnection, Outcome, Request } from '../netlink/connection.js'
-import { type AnyDefinition, type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
+import type { Outcome } from '../netlink/connection.js'
+import { type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
 import { rtnetlinkConstants } from './constants.js'
@@ -24,20 +24,32 @@ export interface Ask<S extends Struct, T extends AnyTable> {
   what: Description['what']
 }
 
-function describe(
-  namespace: Namespace,
-  ask: { definition: AnyDefinition; request: RequestName; what: Description['what'] },
-) {
-  return {
-    what: ask.what,
-    syscall: ask.request,
-    definition: ask.definition,
-    hint: () => capabilityHint(namespace, 'CAP_NET_ADMIN'),
-  }
-}
-
 function encode<S extends Struct, T extends AnyTable>(ask: Ask<S, T>, flags: number): Uint8Array {
   return ask.definition.encode(rtnetlinkConstants[ask.request], flags, ask.header, ask.attributes)
+}
+
+/** Sends a question, and waits for its end. An error has the caller's line. */
+async function send<S extends Struct, T extends AnyTable>(
+  namespace: Namespace,
+  question: Ask<S, T>,
+  bytes: Uint8Array,
+  onReply?: (message: Message) => void,
+  dump = false,
+): Promise<Outcome> {
+  const connection = await netlinkOf(namespace)
+  try {
+    return await connection.request({
+      what: question.what,
+      syscall: question.request,
+      definition: question.definition,
+      hint: () => capabilityHint(namespace, 'CAP_NET_ADMIN'),
+      bytes,
+      onReply,
+      dump,
+    })
+  } catch (error) {
+    throw atCaller(error)
+  }
 }
 
 /** Sends a request that changes something. Bad input throws before anything is sent. */
@@ -45,17 +57,7 @@ export async function change<S extends Struct, T extends AnyTable>(
   namespace: Namespace,
   ask: Ask<S, T>,
 ): Promise<void> {
-  const bytes = encode(ask, ask.flags ?? 0)
-  const connection = await netlinkOf(namespace)
-  await send(connection, { ...describe(namespace, ask), bytes })
-}
-
-async function send(connection: NetlinkConnection, request: Request): Promise<Outcome> {
-  try {
-    return await connection.request(request)
-  } catch (error) {
-    throw atCaller(error)
-  }
+  await send(namespace, ask, encode(ask, ask.flags ?? 0))
 }
 
 /** Asks for one object; `read` gets the answer before its bytes are reused. Rejects with the kernel's refusal when there is none. */
@@ -64,15 +66,10 @@ export async function ask<S extends Struct, T extends AnyTable, R>(
   question: Ask<S, T>,
   read: (message: Message) => R,
 ): Promise<R> {
-  const bytes = encode(question, question.flags ?? 0)
-  const connection = await netlinkOf(namespace)
-  const answers: R[] = []
-  await send(connection, {
-    ...describe(namespace, question),
-    bytes,
-    onReply: (message) => answers.push(read(message)),
+  let answer: { value: R } | undefined
+  await send(namespace, question, encode(question, question.flags ?? 0), (message) => {
+    answer ??= { value: read(message) }
   })
-  const [answer] = answers
   if (answer === undefined) {
     throw new NetkitError({
       message: wordsOf(question),
@@ -81,7 +78,7 @@ export async function ask<S extends Struct, T extends AnyTable, R>(
       kernelMessage: 'the kernel gave no answer',
     })
   }
-  return answer
+  return answer.value
 }
 
 /** How often an interrupted dump is tried again before that is reported. */
@@ -110,31 +107,29 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
   read: (message: Message) => R | undefined,
 ): Promise<R[]> {
   const bytes = encode(question, NLM_F_DUMP)
-  const connection = await netlinkOf(namespace)
   let results: R[] = []
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     results = []
-    const { interrupted } = await send(connection, {
-      ...describe(namespace, question),
-      bytes,
-      dump: true,
-      onReply(message) {
-        const result = read(message)
-        if (result !== undefined) results.push(result)
-      },
-    })
+    const onReply = (message: Message) => {
+      const result = read(message)
+      if (result !== undefined) results.push(result)
+    }
+    const { interrupted } = await send(namespace, question, bytes, onReply, true)
     if (!interrupted) return results
   }
   throw new InterruptedDumpError(wordsOf(question), question.request, results)
 }
 
 /** Waits for all, whatever happens, and throws the first error: nothing of it may still be under way when it is undone. */
-export async function allOrFirstError<T>(work: readonly Promise<T>[]): Promise<T[]> {
+export async function allOrFirstError<T extends readonly unknown[]>(
+  work: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
   const results = await Promise.allSettled(work)
-  return results.map((result) => {
+  const values = results.map((result) => {
     if (result.status === 'rejected') throw atCaller(result.reason)
     return result.value
   })
+  return values as { -readonly [K in keyof T]: Awaited<T[K]> }
 }
 
 /**
@@ -144,12 +139,13 @@ export async function allOrFirstError<T>(work: readonly Promise<T>[]): Promise<T
 export async function requestThenRead<T>(
   request: Promise<void>,
   reading: Promise<T>,
-  undo: () => Promise<unknown> = async () => {},
+  undo?: () => Promise<unknown>,
 ): Promise<T> {
   const [requested, read] = await Promise.allSettled([request, reading])
   if (requested.status === 'rejected') throw atCaller(requested.reason)
-  return undoOnFailure(async () => {
-    if (read.status === 'rejected') throw atCaller(read.reason)
-    return read.value
-  }, undo)
+  if (read.status === 'fulfilled') return read.value
+  const failed = async () => {
+    throw atCaller(read.reason)
+  }
+  return undo === undefined ? failed() : undoOnFailure(failed, undo)
 }
