@@ -46,7 +46,7 @@ t.test('what netkit creates, ip sees', requirements, async (t) => {
   await t.rejects(createNamespace(name), {
     name: 'NetkitError',
     code: 'EEXIST',
-    message: `cannot create namespace ${name}: file exists (EEXIST, open)`,
+    message: `cannot create namespace ${name}: file exists (EEXIST, open); openNamespace opens it; when an earlier run left it behind, its delete() removes it`,
   })
   t.equal(await inodeByIp(name), red.inode, 'the one that was there is as it was')
   await red.delete()

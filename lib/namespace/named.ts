@@ -5,7 +5,7 @@
 import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, statSync, unlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errnoNumber } from '../errno.js'
-import { namedError, systemError } from '../errors.js'
+import { NetkitError, namedError, systemError } from '../errors.js'
 import { native } from '../native.js'
 import { checkString, valueError } from '../validate.js'
 import { failedWith, fromSystemError, hintIfDenied } from './failure.js'
@@ -103,7 +103,16 @@ function mountError(result: number, message: string): Error {
 
 /** Refuses a name that somebody has, before anything is made for it. */
 export function checkNameIsFree(name: string): void {
-  if (existsSync(pathOfName(name))) throw namedError('EEXIST', 'open', `cannot create namespace ${name}`)
+  if (existsSync(pathOfName(name))) throw nameIsTaken(name)
+}
+
+function nameIsTaken(name: string): Error {
+  return new NetkitError({
+    message: `cannot create namespace ${name}`,
+    errno: errnoNumber('EEXIST'),
+    syscall: 'open',
+    hint: 'openNamespace opens it; when an earlier run left it behind, its delete() removes it',
+  })
 }
 
 /**
@@ -117,6 +126,7 @@ export async function bindName(name: string, descriptor: number): Promise<void> 
   try {
     closeSync(openSync(path, O_RDONLY | O_CREAT | O_EXCL, 0))
   } catch (error) {
+    if (failedWith(error, 'EEXIST')) throw nameIsTaken(name)
     throw fromSystemError(error, `cannot create namespace ${name}`, hint)
   }
   const result = native.mount(`/proc/self/fd/${descriptor}`, path, MS_BIND)

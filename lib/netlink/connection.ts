@@ -56,7 +56,9 @@ const EBADMSG = errnoNumber('EBADMSG')
 export class NetlinkConnection {
   readonly #fd: number
   readonly #receiveBuffer: number
+  /** Not sent yet: those from `#head` on. */
   readonly #waiting: Pending[] = []
+  #head = 0
   /** Sent and not settled, in the order of sending. */
   readonly #sent = new Map<number, Pending>()
   #underWay = 0
@@ -104,7 +106,8 @@ export class NetlinkConnection {
     if (this.#closing === undefined) {
       this.#poller?.close()
       this.#closing = native.closeDescriptor(this.#fd).then(() => {})
-      const waiting = [...this.#sent.values(), ...this.#waiting.splice(0)]
+      const waiting = [...this.#sent.values(), ...this.#waiting.splice(0).slice(this.#head)]
+      this.#head = 0
       this.#sent.clear()
       for (const pending of waiting)
         pending.reject(new AbortError(`${wordsOf(pending.request)}: the connection was closed`))
@@ -127,7 +130,7 @@ export class NetlinkConnection {
   #send(): void {
     while (
       this.#closing === undefined &&
-      this.#waiting.length > 0 &&
+      this.#head < this.#waiting.length &&
       this.#underWay < CHUNKS_UNDER_WAY &&
       !this.#dumping &&
       !this.#backlog
@@ -145,7 +148,8 @@ export class NetlinkConnection {
     let size = 0
     let answers = 0
     let count = 0
-    for (const { request, dump } of this.#waiting) {
+    for (let i = this.#head; i < this.#waiting.length; i++) {
+      const { request, dump } = this.#waiting[i] as Pending
       size += align4(request.bytes.length)
       answers += request.onReply === undefined ? REFUSAL_BYTES : ANSWER_BYTES
       if (count > 0 && (size > CHUNK_BYTES || answers > this.#receiveBuffer || count === CHUNK_REQUESTS)) break
@@ -155,7 +159,14 @@ export class NetlinkConnection {
         break
       }
     }
-    return this.#waiting.splice(0, count)
+    const chunk = this.#waiting.slice(this.#head, this.#head + count)
+    this.#head += count
+    // Cut off now and then: each time would move all that wait for each few that go.
+    if (2 * this.#head >= this.#waiting.length) {
+      this.#waiting.splice(0, this.#head)
+      this.#head = 0
+    }
+    return chunk
   }
 
   /** Puts the requests one after another, numbered; the last asks for an acknowledgement (a dump has its NLMSG_DONE). */
