@@ -11,7 +11,7 @@ import type { LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
 import { Link, type OptionsOf } from './link.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
-import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster } from './link-lookup.js'
+import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster, removeLink } from './link-lookup.js'
 import {
   checkLinkReference,
   checkNewLink,
@@ -50,7 +50,7 @@ export function createLink(options: NewRawLink): Promise<Link>
 export async function createLink(options: NewRawLink): Promise<Link> {
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
   const { kind, parent, common, own } = checkNewRawLink(options)
-  return makeLink(common, kind, own, 'options', parent)
+  return makeLink(common, kind, own, parent)
 }
 
 /** Checks options of `createLink`, and splits them into those of every link and those of the kind. */
@@ -89,7 +89,7 @@ export async function createBridge(options: NewBridge = {}): Promise<Link<'bridg
   const namespace = (common as NewLink).namespace ?? currentNamespace()
   const lookUps = ports.map((port, i) => portLink(namespace, port, `options.ports[${i}]`))
   const links = lookUps.length === 0 ? [] : await Promise.all(lookUps)
-  const bridge = await makeLink(common, 'bridge', own, 'options')
+  const bridge = await makeLink(common, 'bridge', own)
   return undoOnFailure(
     async () => {
       await allOrFirstError(
@@ -130,20 +130,19 @@ async function makeLink(
   options: NewLink,
   kind: string,
   data: OptionsOf<string> | undefined,
-  path: string,
   parent?: LinkReference,
 ): Promise<Link> {
   const namespace = options.namespace ?? currentNamespace()
-  const found = indexOfMaster(namespace, options.master, `${path}.master`)
+  const found = indexOfMaster(namespace, options.master, 'options.master')
   const master = typeof found === 'object' ? await found : found
-  const foundParent = indexIfGiven(namespace, parent, `${path}.parent`)
+  const foundParent = indexIfGiven(namespace, parent, 'options.parent')
   const below = typeof foundParent === 'object' ? await foundParent : foundParent
   const { index, name } = place(options)
   const { first, later } = inSteps(options)
   const payload = await requestThenRead(
     change(namespace, newLinkRequest(first, kind, { index, name: options.name, parent: below, master, data })),
     fetchAfter(namespace, name ?? index),
-    () => removeLink(namespace, name ?? index),
+    () => takeBack(namespace, name ?? index),
   )
   const link = new Link(namespace, payload, true)
   return undoOnFailure(
@@ -195,16 +194,9 @@ export function newLinkRequest(
   }
 }
 
-/** Removes a link that cannot be read. */
-export async function removeLink(namespace: Namespace, link: string | number): Promise<void> {
-  const [index, name] = typeof link === 'number' ? [link, undefined] : [0, link]
-  await change(namespace, {
-    definition: linkMessage,
-    request: 'RTM_DELLINK',
-    header: { index },
-    attributes: { name },
-    what: `cannot remove ${link} again`,
-  })
+/** Removes a link that was made, and cannot be finished or read. */
+export function takeBack(namespace: Namespace, link: string | number): Promise<void> {
+  return removeLink(namespace, link, `cannot remove ${link} again`)
 }
 
 /** Reads a link that a request of the same tick makes. */

@@ -3,7 +3,7 @@ import { undoOnFailure } from '../errors.js'
 import { sameNamespace } from '../namespace/identity.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
-import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place, removeLink } from './create-link.js'
+import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place, takeBack } from './create-link.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
 import { indexOfMaster } from './link-lookup.js'
@@ -72,7 +72,7 @@ export async function createVeth(
       return [first, second]
     },
     // Either end takes the other along: one of the namespaces may have been closed meanwhile.
-    () => removeLink(here, nearKey).catch(() => removeLink(there, farKey)),
+    () => takeBack(here, nearKey).catch(() => takeBack(there, farKey)),
   )
 }
 

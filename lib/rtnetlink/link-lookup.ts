@@ -6,23 +6,34 @@ import type { Namespace } from '../namespace/namespace.js'
 import type { Description } from '../netlink/acknowledgement.js'
 import { copyOf, sourceOf } from '../netlink/bytes.js'
 import { valueError } from '../validate.js'
-import { linkMessage } from './link-attributes.js'
+import { type LinkAttributes, linkMessage } from './link-attributes.js'
 import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
 import { isLongName } from './names.js'
-import { ask } from './talk.js'
+import { ask, change } from './talk.js'
+
+/** The parts of a message that say which link it is about: the index, or a name in place of it. */
+function saying(link: string | number): { index: number; attributes: LinkAttributes } {
+  if (typeof link === 'number') return { index: link, attributes: {} }
+  // The kernel takes a long name only as an alternative one, in place of the name.
+  return { index: 0, attributes: isLongName(link) ? { alternativeName: link } : { name: link } }
+}
+
+/** Removes a link. Rejects with ENODEV when there is none of this name or index. */
+export async function removeLink(
+  namespace: Namespace,
+  link: string | number,
+  what: Description['what'],
+): Promise<void> {
+  const { index, attributes } = saying(link)
+  await change(namespace, { definition: linkMessage, request: 'RTM_DELLINK', header: { index }, attributes, what })
+}
 
 /** The payload of a link's RTM_NEWLINK. Rejects with ENODEV when there is none of this name or index. */
 export function fetchLink(namespace: Namespace, link: string | number, what: Description['what']): Promise<Uint8Array> {
+  const { index, attributes } = saying(link)
   return ask(
     namespace,
-    {
-      definition: linkMessage,
-      request: 'RTM_GETLINK',
-      header: { index: typeof link === 'number' ? link : 0 },
-      // The kernel takes a long name only as an alternative one, in place of the name.
-      attributes: typeof link === 'number' ? {} : isLongName(link) ? { alternativeName: link } : { name: link },
-      what,
-    },
+    { definition: linkMessage, request: 'RTM_GETLINK', header: { index }, attributes, what },
     ({ source, start, end }) => copyOf(source.bytes, start, end),
   )
 }

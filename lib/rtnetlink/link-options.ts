@@ -221,9 +221,10 @@ export function kindOptions(
     else if (ownKeys.includes(key) && !commonKeys.includes(key)) own[key] = value
     else common[key] = value
   }
+  if (Object.values(own).every((value) => value === undefined)) return { common, own: undefined }
   // Written once for the sake of its checks, which name the options as the caller does.
   known?.options.encode(new Writer(512), own as AttributesOf<AnyTable>, {}, path)
-  return { common, own: Object.values(own).some((value) => value !== undefined) ? own : undefined }
+  return { common, own }
 }
 
 function rawData(value: unknown, name: string): Record<string, Uint8Array> {

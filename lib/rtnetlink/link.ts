@@ -14,7 +14,7 @@ import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { flagNames, linkFlags } from './constants.js'
 import type { LinkKinds } from './kinds/registry.js'
 import { type LinkAttributes, type LinkStatistics, linkMessage } from './link-attributes.js'
-import { fetchLink, indexOfMaster } from './link-lookup.js'
+import { fetchLink, indexOfMaster, removeLink } from './link-lookup.js'
 import {
   changeKeys,
   checkNamespace,
@@ -255,13 +255,7 @@ export class Link<K extends string = string> {
   async delete(): Promise<void> {
     if (this.#deleted) return
     try {
-      await change(this.#namespace, {
-        definition: linkMessage,
-        request: 'RTM_DELLINK',
-        header: { index: this.index },
-        attributes: {},
-        what: `cannot delete ${this.name}`,
-      })
+      await removeLink(this.#namespace, this.index, () => `cannot delete ${this.name}`)
     } catch (error) {
       if (!hasCode(error, 'ENODEV')) throw error
     }
