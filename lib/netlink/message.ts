@@ -2,11 +2,12 @@
 import type { Context } from './attribute.js'
 import { Malformed } from './attribute.js'
 import { align4, LITTLE_ENDIAN, type Source, Writer } from './bytes.js'
+import { headerConstants } from './header-words.js'
 import type { Struct, StructOf } from './struct.js'
 import { type AnyTable, type AttributesOf, forEachAttribute, NLA_TYPE_MASK } from './table.js'
 
 /** Numbers of linux/netlink.h. */
-export const netlinkConstants = {
+export const netlinkConstants = headerConstants({
   NETLINK_ROUTE: 0,
   NETLINK_SOCK_DIAG: 4,
   NETLINK_NETFILTER: 12,
@@ -34,7 +35,7 @@ export const netlinkConstants = {
   NETLINK_CAP_ACK: 10,
   NETLINK_EXT_ACK: 11,
   NETLINK_GET_STRICT_CHK: 12,
-} as const
+})
 
 /** The size of struct nlmsghdr. */
 export const HEADER_SIZE = 16

@@ -16,6 +16,7 @@ import {
   words,
 } from '../netlink/attribute.js'
 import { align4 } from '../netlink/bytes.js'
+import { headerWords } from '../netlink/header-words.js'
 import { ifinfomsg } from '../netlink/ifinfomsg.js'
 import { MessageDefinition } from '../netlink/message.js'
 import { counter64, Struct, type StructOf } from '../netlink/struct.js'
@@ -59,7 +60,12 @@ export const linkStatistics = new Struct('rtnl_link_stats64', {
 export type LinkStatistics = StructOf<typeof linkStatistics>
 
 /** How a link makes its IPv6 addresses, IN6_ADDR_GEN_MODE_… */
-export const addressGenerationModes = { eui64: 0, none: 1, 'stable-privacy': 2, random: 3 } as const
+export const addressGenerationModes = headerWords('IN6_ADDR_GEN_MODE_', {
+  eui64: 0,
+  none: 1,
+  'stable-privacy': 2,
+  random: 3,
+})
 
 export const inet6LinkAttributes = attributes({
   flags: [1, 'IFLA_INET6_FLAGS', attributeU32],

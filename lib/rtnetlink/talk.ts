@@ -11,7 +11,7 @@ import { rtnetlinkConstants } from './constants.js'
 
 const { NLM_F_DUMP } = netlinkConstants
 
-type RequestName = Extract<keyof typeof rtnetlinkConstants, `RTM_${'NEW' | 'DEL' | 'GET'}${string}`>
+type RequestName = Extract<keyof typeof rtnetlinkConstants, `RTM_${'NEW' | 'DEL' | 'GET' | 'SET'}${string}`>
 
 export interface Ask<S extends Struct, T extends AnyTable> {
   definition: MessageDefinition<S, T>
@@ -58,6 +58,17 @@ export async function change<S extends Struct, T extends AnyTable>(
   ask: Ask<S, T>,
 ): Promise<void> {
   await send(namespace, ask, encode(ask, ask.flags ?? 0))
+}
+
+/**
+ * Sends many requests that change something, in their order, with one promise for all. All of them are sent whatever happens;
+ * rejects with the first error.
+ */
+export async function changeMany<S extends Struct, T extends AnyTable>(
+  namespace: Namespace,
+  asks: Iterable<Ask<S, T>>,
+): Promise<void> {
+  await allOrFirstError([...asks].map((ask) => change(namespace, ask)))
 }
 
 /** Asks for one object; `read` gets the answer before its bytes are reused. Rejects with the kernel's refusal when there is none. */
@@ -118,6 +129,15 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
     if (!interrupted) return results
   }
   throw new InterruptedDumpError(wordsOf(question), question.request, results)
+}
+
+/** Lists objects one by one, for `for await`. */
+export async function* dumpEach<S extends Struct, T extends AnyTable, R>(
+  namespace: Namespace,
+  question: Ask<S, T>,
+  read: (message: Message) => R | undefined,
+): AsyncGenerator<R, void, undefined> {
+  yield* await dump(namespace, question, read)
 }
 
 /** Waits for all, whatever happens, and throws the first error: nothing of it may still be under way when it is undone. */

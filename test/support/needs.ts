@@ -1,12 +1,18 @@
 /** What a test needs of the machine. A test that cannot run is skipped, and says why. */
 import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:fs'
+import { release } from 'node:os'
 import { delimiter, join } from 'node:path'
+import type { NetkitError } from '../../dist/errors.js'
 import { createNamespace } from '../../dist/namespace/open.js'
+import { netlinkConstants } from '../../dist/netlink/message.js'
+import { linkMessage } from '../../dist/rtnetlink/link-attributes.js'
+import { change } from '../../dist/rtnetlink/talk.js'
 import { runProgram } from './program.js'
 
 /**
  * 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': to become another user. 'nobody':
- * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. Anything else is the name of a program.
+ * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. 'kind:vlan': a kernel with this kind of
+ * link. 'kernel:6.7': one at least as new. Anything else is the name of a program.
  */
 export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
 
@@ -15,7 +21,45 @@ export const NOBODY = 65534
 
 const known = new Map<Requirement, string | undefined>()
 
+/** Requirements with a parameter, by what stands before the colon. Why it is not met, or undefined. */
+const probes: Readonly<Record<string, (parameter: string) => Promise<string | undefined>>> = {
+  kind: (kind) => probeKind(kind),
+  kernel: async (version) => {
+    const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
+    const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
+    const isNew = major > wantedMajor || (major === wantedMajor && minor >= wantedMinor)
+    return isNew ? undefined : `this kernel is ${major}.${minor}, and this takes ${version}`
+  },
+}
+
+/** A kernel that lacks a kind says so before it looks at anything else. */
+async function probeKind(kind: string): Promise<string | undefined> {
+  const unable = await missing('namespaces')
+  if (unable !== undefined) return unable
+  await using box = await createNamespace()
+  const header = { index: 0 }
+  const asked = change(box, {
+    definition: linkMessage,
+    request: 'RTM_NEWLINK',
+    flags: netlinkConstants.NLM_F_CREATE | netlinkConstants.NLM_F_EXCL,
+    header,
+    attributes: { name: 'probe', info: { kind } },
+    what: '',
+  })
+  const code = await asked.then(
+    () => undefined,
+    (error: NetkitError) => error.code,
+  )
+  return code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${kind} links` : undefined
+}
+
 async function missing(requirement: Requirement): Promise<string | undefined> {
+  const [probe = '', parameter] = requirement.split(':')
+  if (parameter !== undefined) {
+    const look = probes[probe]
+    if (look === undefined) throw new Error(`nobody knows how to look for '${requirement}'`)
+    return look(parameter)
+  }
   switch (requirement) {
     case 'namespaces':
       return tried('network namespaces cannot be made here', () => createNamespace())

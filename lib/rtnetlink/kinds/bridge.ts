@@ -14,6 +14,7 @@ import {
   mapped,
   words,
 } from '../../netlink/attribute.js'
+import { headerWords } from '../../netlink/header-words.js'
 import { Struct, u32 } from '../../netlink/struct.js'
 import { type AnyTable, type AttributesOf, attributes } from '../../netlink/table.js'
 import { checkBoolean, checkOptions } from '../../validate.js'
@@ -28,7 +29,11 @@ const bridgeId: AttributeType<string> = mapped(
 )
 
 /** Ethernet types of a bridge's VLAN tags. */
-const vlanProtocols = { '802.1q': 0x8100, '802.1ad': 0x88a8 } as const
+const vlanProtocols = headerWords(
+  'ETH_P_',
+  { '802.1q': 0x8100, '802.1ad': 0x88a8 },
+  { '802.1q': 'ETH_P_8021Q', '802.1ad': 'ETH_P_8021AD' },
+)
 
 /** struct br_boolopt_multi: values, and which of them are meant. */
 export const bridgeBooleans = new Struct('br_boolopt_multi', {
@@ -71,7 +76,11 @@ const booleans: AttributeType<BridgeBooleans> = {
 }
 
 /** Whether a bridge sends multicast to its own host as a router: MDB_RTR_TYPE_… (linux/if_bridge.h). */
-const multicastRouters = { disabled: 0, query: 1, enabled: 2, temporary: 3 } as const
+const multicastRouters = headerWords(
+  'MDB_RTR_TYPE_',
+  { disabled: 0, query: 1, enabled: 2, temporary: 3 },
+  { query: 'MDB_RTR_TYPE_TEMP_QUERY', enabled: 'MDB_RTR_TYPE_PERM', temporary: 'MDB_RTR_TYPE_TEMP' },
+)
 
 export const bridgeAttributes = attributes({
   forwardDelay: [1, 'IFLA_BR_FORWARD_DELAY', clock32],

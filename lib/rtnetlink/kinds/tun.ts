@@ -1,10 +1,11 @@
 /** tun: taps and tuns, as rtnetlink tells of them (linux/if_link.h, IFLA_TUN_…). They are made by `openTap` and `openTun`. */
 import { attributeU8, attributeU32, boolean8, words } from '../../netlink/attribute.js'
+import { headerWords } from '../../netlink/header-words.js'
 import { type AnyTable, attributes } from '../../netlink/table.js'
 import { defineKind } from './registry.js'
 
 /** IFF_TUN and IFF_TAP of linux/if_tun.h. */
-const modes = { tun: 1, tap: 2 } as const
+const modes = headerWords('IFF_', { tun: 1, tap: 2 })
 
 export const tunAttributes = attributes({
   owner: [1, 'IFLA_TUN_OWNER', attributeU32],
