@@ -39,6 +39,13 @@ export type { LinkAttributes, LinkStatistics } from './rtnetlink/link-attributes
 export type { LinkChanges, LinkReference, LinkSettings, NewLink } from './rtnetlink/link-options.js'
 export type { LinkCondition, OperationalState, WaitOptions } from './rtnetlink/link-wait.js'
 export { type EnsuredLink, type LinkFilter, Links } from './rtnetlink/links.js'
+export {
+  type EnsuredNamespaceId,
+  type NamespaceId,
+  type NamespaceIdFilter,
+  NamespaceIds,
+  type NamespaceReference,
+} from './rtnetlink/namespace-ids.js'
 export type { Nexthop, Route } from './rtnetlink/route.js'
 export { type EnsuredRoute, type NewRoute, type RouteFilter, type RouteMatch, Routes } from './rtnetlink/routes.js'
 export { InterruptedDumpError } from './rtnetlink/talk.js'

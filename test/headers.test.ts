@@ -27,6 +27,7 @@ const preamble = `
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/net_namespace.h>
 #include <linux/veth.h>
 `
 

@@ -21,13 +21,13 @@ interface Event {
 const names = new Map(Object.entries(rtnetlinkConstants).map(([name, number]) => [number as number, name]))
 
 /**
- * Listens to the changes of links, addresses and routes of a namespace. The result's function gives those since its last
+ * Listens to the changes of links, addresses and routes of a namespace, and of `more` groups. The result's function gives those since its last
  * call, by the names of their messages. For that it makes and deletes a link of its own: the kernel tells in order, so that
  * nothing that was to come is still under way.
  */
-export async function eventsOf(t: Test, namespace: Namespace): Promise<() => Promise<string[]>> {
+export async function eventsOf(t: Test, namespace: Namespace, more: number[] = []): Promise<() => Promise<string[]>> {
   const events: Event[] = []
-  const subscription = await NetlinkSubscription.open(descriptorOf(namespace), 0, groups, {
+  const subscription = await NetlinkSubscription.open(descriptorOf(namespace), 0, [...groups, ...more], {
     onMessage({ type, source, start }) {
       const ofLink = type === RTM_NEWLINK || type === RTM_DELLINK
       const index = ofLink ? source.view.getInt32(start + 4, endianness() === 'LE') : undefined
