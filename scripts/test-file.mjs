@@ -10,14 +10,16 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createCounter } from './tap-counts.mjs'
 import { root } from './tools.mjs'
 
+/** How many times slower than usual this machine is: test:kernels says so in its guests. */
+const slowness = Number(process.env.NETKIT_TEST_SLOWNESS ?? 1)
 /** Seconds for a whole file, unless it calls t.setTimeout() at its top level. */
-const fileTimeout = 60
+const fileTimeout = 60 * slowness
 /** Milliseconds without a word from the file, after which it is ended by force. */
 const silenceLimit = 300_000
 /** Milliseconds from the last result to the end of the process. tap itself ends one with a leaked handle after 10 s. */
-const exitLimit = 15_000
+const exitLimit = 15_000 * slowness
 /** Milliseconds that processes and devices get to go away after the end of the file. */
-const grace = 2_000
+const grace = 2_000 * slowness
 
 const [, , file, kind] = process.argv
 const marker = `NETKIT_TEST_RUN=${process.pid}-${Date.now()}`

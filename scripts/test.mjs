@@ -2,11 +2,16 @@
  * `npm test [-- NAME… --jobs=N --tap]`: builds what is not built, then runs the test files, each in a process and (where the
  * kernel allows it) in network, mount and user namespaces of its own. The last line counts the tests.
  *
+ * What came out stays in .test-build/results/NAME.json, for `npm run test:kernels`, which calls this in its guests with --no-build
+ * and --results=FILE: one line of JSON for each file.
+ *
  * The files are tap files, and each runs directly under Node; tap's own runner would put all of them into one namespace, and waits for ever for
  * a process that a test left behind.
  */
 import { spawn } from 'node:child_process'
-import { join, relative } from 'node:path'
+import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs'
+import { release } from 'node:os'
+import { dirname, join, relative } from 'node:path'
 import { buildDemo, buildLib, buildNative, buildTest } from './build.mjs'
 import { advice, chooseIsolation, prefix } from './isolate.mjs'
 import { fail, filesIn, root } from './tools.mjs'
@@ -16,9 +21,9 @@ const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const jobs = Number(flags.find((flag) => flag.startsWith('--jobs='))?.slice(7) ?? 2)
 const showTap = flags.includes('--tap')
-if (!(jobs >= 1) || flags.some((flag) => flag !== '--tap' && !flag.startsWith('--jobs='))) {
-  fail('usage: npm test [-- NAME… --jobs=N --tap]')
-}
+const resultsFile = flags.find((flag) => flag.startsWith('--results='))?.slice(10)
+const isKnown = (flag) => ['--tap', '--no-build'].includes(flag) || /^--(jobs|results)=/.test(flag)
+if (!(jobs >= 1) || !flags.every(isKnown)) fail('usage: npm test [-- NAME… --jobs=N --tap]')
 
 const nameOf = (file) => relative(folder, file).replace(/\.test\.js$/, '')
 
@@ -80,10 +85,26 @@ function report(result) {
   if (result.stderr) console.log(result.stderr.trimEnd().replace(/^/gm, '    stderr: '))
 }
 
-buildNative()
-buildLib()
-buildTest()
-buildDemo()
+/** For those who ask later what this kernel ran. */
+function keep({ name, passed, failed, skipped, seconds, skips, failures }) {
+  const failedTests = failures.map((failure) => failure.name)
+  const text = JSON.stringify({ name, kernel: release(), passed, failed, skipped, seconds, skips, failedTests })
+  if (resultsDescriptor !== undefined) {
+    writeSync(resultsDescriptor, `${text}\n`)
+    return
+  }
+  const file = join(folder, 'results', `${name}.json`)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+}
+
+if (!flags.includes('--no-build')) {
+  buildNative()
+  buildLib()
+  buildTest()
+  buildDemo()
+}
+const resultsDescriptor = resultsFile === undefined ? undefined : openSync(resultsFile, 'w')
 const files = chooseFiles()
 if (files.length === 0) fail('there are no test files')
 
@@ -117,9 +138,11 @@ async function work() {
     for (const key of Object.keys(total)) total[key] += result[key]
     if (result.failed > 0) failedFiles.push(result.name)
     report(result)
+    keep(result)
   }
 }
 await Promise.all(Array.from({ length: jobs }, work))
+if (resultsDescriptor !== undefined) closeSync(resultsDescriptor)
 
 if (interrupted) console.log('interrupted')
 if (failedFiles.length > 0) console.log(`failed: ${failedFiles.join(', ')}`)
