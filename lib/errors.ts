@@ -38,6 +38,10 @@ export class NetkitError extends Error {
   declare readonly hint?: string
   /** What went wrong when the steps before the failed one were undone: something half-made may be left. */
   declare undoFailure?: unknown
+  /** Of a call that made many requests, when some failed: the errors of the first hundred, this one first. */
+  declare readonly errors?: readonly unknown[]
+  /** How many of them failed. */
+  declare readonly failed?: number
 
   constructor(details: NetkitErrorDetails) {
     const code = errnoName(details.errno)
@@ -88,6 +92,8 @@ export class AbortError extends Error {
   readonly code = 'ABORT_ERR'
   /** As of NetkitError. */
   declare undoFailure?: unknown
+  declare readonly errors?: readonly unknown[]
+  declare readonly failed?: number
 
   constructor(message: string, cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause })

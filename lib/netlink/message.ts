@@ -51,26 +51,31 @@ export interface Message {
   end: number
 }
 
+/** The message at an offset of a buffer, of which `length` bytes count. Throws Malformed when a length lies. */
+export function messageAt(source: Source, offset: number, length: number): Message {
+  const { view } = source
+  const left = length - offset
+  if (left < HEADER_SIZE) throw new Malformed(`ends with ${left} bytes that are no netlink message`)
+  const size = view.getUint32(offset, LITTLE_ENDIAN)
+  if (size < HEADER_SIZE || size > left) {
+    throw new Malformed(`holds a netlink message that claims ${size} bytes where ${left} are left`)
+  }
+  return {
+    source,
+    type: view.getUint16(offset + 4, LITTLE_ENDIAN),
+    flags: view.getUint16(offset + 6, LITTLE_ENDIAN),
+    sequence: view.getUint32(offset + 8, LITTLE_ENDIAN),
+    start: offset + HEADER_SIZE,
+    end: offset + size,
+  }
+}
+
 /** Calls back with each message of a buffer. Throws Malformed when a length lies. */
 export function forEachMessage(source: Source, length: number, each: (message: Message) => void): void {
-  const { view } = source
-  let offset = 0
-  while (offset < length) {
-    const left = length - offset
-    if (left < HEADER_SIZE) throw new Malformed(`ends with ${left} bytes that are no netlink message`)
-    const size = view.getUint32(offset, LITTLE_ENDIAN)
-    if (size < HEADER_SIZE || size > left) {
-      throw new Malformed(`holds a netlink message that claims ${size} bytes where ${left} are left`)
-    }
-    each({
-      source,
-      type: view.getUint16(offset + 4, LITTLE_ENDIAN),
-      flags: view.getUint16(offset + 6, LITTLE_ENDIAN),
-      sequence: view.getUint32(offset + 8, LITTLE_ENDIAN),
-      start: offset + HEADER_SIZE,
-      end: offset + size,
-    })
-    offset += align4(size)
+  for (let offset = 0; offset < length; ) {
+    const message = messageAt(source, offset, length)
+    each(message)
+    offset = align4(message.end)
   }
 }
 
@@ -102,14 +107,19 @@ export class MessageDefinition<S extends Struct, T extends AnyTable> {
   /** The bytes of a request. Its sequence number is filled in when it is sent. */
   encode(type: number, flags: number, header: Partial<StructOf<S>>, attributes: AttributesOf<T>): Uint8Array {
     scratch.length = 0
-    const start = scratch.reserve(HEADER_SIZE)
-    this.header.encode(scratch, header)
-    scratch.align()
-    this.table.encode(scratch, attributes as never, header as Context['header'])
-    scratch.view.setUint32(start, scratch.length, LITTLE_ENDIAN)
-    scratch.view.setUint16(start + 4, type, LITTLE_ENDIAN)
-    scratch.view.setUint16(start + 6, flags | netlinkConstants.NLM_F_REQUEST, LITTLE_ENDIAN)
+    this.write(scratch, type, flags, header, attributes)
     return scratch.take()
+  }
+
+  /** Appends a request to what was written before. */
+  write(writer: Writer, type: number, flags: number, header: Partial<StructOf<S>>, attributes: AttributesOf<T>): void {
+    const start = writer.reserve(HEADER_SIZE)
+    this.header.encode(writer, header)
+    writer.align()
+    this.table.encode(writer, attributes as never, header as Context['header'])
+    writer.view.setUint32(start, writer.length - start, LITTLE_ENDIAN)
+    writer.view.setUint16(start + 4, type, LITTLE_ENDIAN)
+    writer.view.setUint16(start + 6, flags | netlinkConstants.NLM_F_REQUEST, LITTLE_ENDIAN)
   }
 
   /** The attribute at a byte offset of a request: what an extended acknowledgement's NLMSGERR_ATTR_OFFS points at. */

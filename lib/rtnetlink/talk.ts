@@ -1,13 +1,18 @@
 /** Requests to rtnetlink in a namespace, and dumps that survive interruption. */
 import { atCaller, NetkitError, undoOnFailure } from '../errors.js'
-import { capabilityHint, netlinkOf } from '../namespace/internal.js'
+import { capabilityHint, labelOf, netlinkOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
+import type { BatchSource } from '../netlink/batch.js'
 import type { Outcome } from '../netlink/connection.js'
 import { type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
 import { rtnetlinkConstants } from './constants.js'
+import { DumpStream, type StreamOptions } from './dump-stream.js'
+import { InterruptedDumpError } from './interrupted.js'
+
+export { InterruptedDumpError } from './interrupted.js'
 
 const { NLM_F_DUMP } = netlinkConstants
 
@@ -28,6 +33,15 @@ function encode<S extends Struct, T extends AnyTable>(ask: Ask<S, T>, flags: num
   return ask.definition.encode(rtnetlinkConstants[ask.request], flags, ask.header, ask.attributes)
 }
 
+function describe<S extends Struct, T extends AnyTable>(namespace: Namespace, ask: Ask<S, T>): Description {
+  return {
+    what: ask.what,
+    syscall: ask.request,
+    definition: ask.definition,
+    hint: () => capabilityHint(namespace, 'CAP_NET_ADMIN'),
+  }
+}
+
 /** Sends a question, and waits for its end. An error has the caller's line. */
 async function send<S extends Struct, T extends AnyTable>(
   namespace: Namespace,
@@ -38,15 +52,7 @@ async function send<S extends Struct, T extends AnyTable>(
 ): Promise<Outcome> {
   const connection = await netlinkOf(namespace)
   try {
-    return await connection.request({
-      what: question.what,
-      syscall: question.request,
-      definition: question.definition,
-      hint: () => capabilityHint(namespace, 'CAP_NET_ADMIN'),
-      bytes,
-      onReply,
-      dump,
-    })
+    return await connection.request({ ...describe(namespace, question), bytes, onReply, dump })
   } catch (error) {
     throw atCaller(error)
   }
@@ -60,15 +66,47 @@ export async function change<S extends Struct, T extends AnyTable>(
   await send(namespace, ask, encode(ask, ask.flags ?? 0))
 }
 
+/** Options of calls that send many requests. */
+export interface ManyOptions {
+  /** Stops the sending: what the kernel has been given is waited for, and the call rejects with an AbortError. */
+  signal?: AbortSignal | undefined
+  /** Called now and then with the number of requests that are done. */
+  onProgress?: ((done: number) => void) | undefined
+}
+
 /**
- * Sends many requests that change something, in their order, with one promise for all. All of them are sent whatever happens;
- * rejects with the first error.
+ * Sends many requests that change something, in their order, with one promise for all. They are pulled from the iterable only
+ * as the kernel takes them, and the event loop is not held up meanwhile; other requests to the namespace come before or after
+ * all of them. All are sent whatever happens; rejects with the first error, whose `errors` has the first hundred and whose
+ * `failed` is how many there were. What the iterable throws ends it.
  */
 export async function changeMany<S extends Struct, T extends AnyTable>(
   namespace: Namespace,
   asks: Iterable<Ask<S, T>>,
+  { signal, onProgress }: ManyOptions = {},
 ): Promise<void> {
-  await allOrFirstError([...asks].map((ask) => change(namespace, ask)))
+  const iterator = asks[Symbol.iterator]()
+  const connection = await netlinkOf(namespace)
+  const source: BatchSource<Ask<S, T>> = {
+    next() {
+      const { done, value } = iterator.next()
+      return done === true ? undefined : value
+    },
+    write(writer, { definition, request, flags = 0, header, attributes }) {
+      definition.write(writer, rtnetlinkConstants[request], flags, header, attributes)
+    },
+    describe: (ask) => describe(namespace, ask),
+    what: () => `cannot make many changes in ${labelOf(namespace)}`,
+    onProgress,
+  }
+  try {
+    await connection.requestMany(source, signal)
+  } catch (error) {
+    throw atCaller(error)
+  } finally {
+    // A source that was not pulled to its end may have something to let go of.
+    iterator.return?.()
+  }
 }
 
 /** Asks for one object; `read` gets the answer before its bytes are reused. Rejects with the kernel's refusal when there is none. */
@@ -95,19 +133,6 @@ export async function ask<S extends Struct, T extends AnyTable, R>(
 /** How often an interrupted dump is tried again before that is reported. */
 const DUMP_ATTEMPTS = 10
 
-/** A list that changed while it was read, each time it was tried: `results` is what the last try gave. */
-export class InterruptedDumpError<R> extends NetkitError {
-  constructor(
-    what: string,
-    syscall: string,
-    /** What was listed; something may be missing from it, or be in it twice. */
-    readonly results: R[],
-  ) {
-    const kernelMessage = `the list changed while it was read, ${DUMP_ATTEMPTS} times in a row`
-    super({ message: what, errno: 4, syscall, kernelMessage })
-  }
-}
-
 /**
  * Lists objects. A dump that the kernel marks as interrupted (NLM_F_DUMP_INTR: what is listed changed meanwhile) is tried
  * again; when it does not come to rest, rejects with an InterruptedDumpError (code EINTR), which carries the last results.
@@ -128,16 +153,22 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
     const { interrupted } = await send(namespace, question, bytes, onReply, true)
     if (!interrupted) return results
   }
-  throw new InterruptedDumpError(wordsOf(question), question.request, results)
+  throw new InterruptedDumpError(wordsOf(question), question.request, results, DUMP_ATTEMPTS)
 }
 
-/** Lists objects one by one, for `for await`. */
-export async function* dumpEach<S extends Struct, T extends AnyTable, R>(
+/**
+ * Lists objects one by one, for `for await`, in constant memory: they are read from a socket of the stream's own, and no further
+ * than they are taken. Leaving the loop closes it. A list that changed meanwhile ends with an InterruptedDumpError (code EINTR)
+ * after its last row; `signal`, and closing the namespace handle, end it with an AbortError.
+ */
+export function dumpEach<S extends Struct, T extends AnyTable, R>(
   namespace: Namespace,
   question: Ask<S, T>,
   read: (message: Message) => R | undefined,
+  options: StreamOptions = {},
 ): AsyncGenerator<R, void, undefined> {
-  yield* await dump(namespace, question, read)
+  const request = { ...describe(namespace, question), bytes: encode(question, NLM_F_DUMP), dump: true }
+  return new DumpStream(namespace, request, read, options)
 }
 
 /** Waits for all, whatever happens, and throws the first error: nothing of it may still be under way when it is undone. */
