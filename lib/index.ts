@@ -28,6 +28,17 @@ export {
   type NewRawLink,
 } from './rtnetlink/create-link.js'
 export { createVeth } from './rtnetlink/create-veth.js'
+export type {
+  Encapsulation,
+  EncapsulationRow,
+  MplsEncapsulation,
+  RawEncapsulation,
+  Seg6Encapsulation,
+  Seg6LocalEncapsulation,
+  SegmentCounters,
+  TunnelEncapsulation,
+  XfrmEncapsulation,
+} from './rtnetlink/encapsulation.js'
 export type { BridgeBooleans, BridgeOptions } from './rtnetlink/kinds/bridge.js'
 export type { LinkKinds } from './rtnetlink/kinds/registry.js'
 export {
@@ -46,8 +57,17 @@ export {
   NamespaceIds,
   type NamespaceReference,
 } from './rtnetlink/namespace-ids.js'
-export type { Nexthop, Route } from './rtnetlink/route.js'
-export { type EnsuredRoute, type NewRoute, type RouteFilter, type RouteMatch, Routes } from './rtnetlink/routes.js'
+export type { Nexthop, NexthopFlag, Route, RouteMetrics } from './rtnetlink/route.js'
+export {
+  type EnsuredRoute,
+  type LookedUpRoute,
+  type LookupOptions,
+  type NewNexthop,
+  type NewRoute,
+  type RouteFilter,
+  type RouteMatch,
+  Routes,
+} from './rtnetlink/routes.js'
 export { InterruptedDumpError } from './rtnetlink/talk.js'
 export type { BatchIterator, BatchOptions, FrameBatch } from './tuntap/batch.js'
 export type { PacketStats } from './tuntap/device.js'

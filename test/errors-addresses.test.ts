@@ -49,11 +49,13 @@ const wrongRoutes: [route: Wrong, code: string, message: RegExp][] = [
   [{ to: 'default', table: -1 }, RANGE, /^route\.table/],
   [{ to: 'default', table: {} }, TYPE, /^route\.table/],
   [{ to: 'default', type: 'black' }, VALUE, /^route\.type 'black': expected one of/],
-  [{ to: 'default', scope: 3 }, TYPE, /^route\.scope/],
+  [{ to: 'default', scope: 'here' }, VALUE, /^route\.scope 'here': expected one of/],
+  [{ to: 'default', scope: 256 }, RANGE, /^route\.scope/],
+  [{ to: 'default', type: true }, TYPE, /^route\.type/],
   [{ to: 'default', protocol: 'me' }, VALUE, /^route\.protocol 'me'/],
   [{ to: 'default', protocol: 256 }, RANGE, /^route\.protocol/],
   [{ to: 'default', metric: '5' }, TYPE, /^route\.metric/],
-  [{ to: 'default', mtu: 0 }, RANGE, /^route\.mtu must be from 1/],
+  [{ to: 'default', mtu: 0 }, RANGE, /^route\.mtu must be from 1 to 65520/],
   [{ to: 'default', onlink: 'no' }, TYPE, /^route\.onlink/],
   [{ to: '10.0.0.0/8', source: 'fd00::1' }, VALUE, /^route\.source 'fd00::1': is not of the destination's family/],
   [{ to: '10.0.0.0/8', dev: 'eth0' }, VALUE, /^route 'dev': is not an option here/],
@@ -142,8 +144,8 @@ t.test('routes, and the ways to name a link', namespaces, async (t) => {
   await refused(t, 'filter', () => routes.list({ via: 'x' }), VALUE, "filter.via 'x'")
   await refused(t, 'filter', () => routes.list({ table: 'x' as Wrong }), VALUE, "filter.table 'x'")
   await refused(t, 'filter', () => routes.list({ protocol: 'x' as Wrong }), VALUE, "filter.protocol 'x'")
-  await refused(t, 'filter', () => routes.list({ type: 5 as Wrong }), TYPE, 'filter.type')
-  await refused(t, 'filter', () => routes.list({ metric: 5 } as Wrong), VALUE, "filter 'metric': is not an option here")
+  await refused(t, 'filter', () => routes.list({ type: true as Wrong }), TYPE, 'filter.type')
+  await refused(t, 'filter', () => routes.list({ mertic: 5 } as Wrong), VALUE, "filter 'mertic': is not an option here")
   await refused(t, 'lookup', () => routes.lookup('example.org'), VALUE, "address 'example.org'")
   const references: [Wrong, string, string][] = [
     ['', VALUE, "link '': is empty"],

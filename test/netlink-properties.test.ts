@@ -10,7 +10,8 @@ import { allStructs } from '../dist/netlink/struct.js'
 import { type AnyTable, allTables } from '../dist/netlink/table.js'
 import { addressMessage } from '../dist/rtnetlink/address.js'
 import { linkAttributes, linkInfoAttributes, linkMessage } from '../dist/rtnetlink/link-attributes.js'
-import { nexthopAttributes, routeMessage } from '../dist/rtnetlink/route.js'
+import { routeMessage } from '../dist/rtnetlink/route.js'
+import { nexthopAttributes } from '../dist/rtnetlink/route-attributes.js'
 import { formatIp, parseIp } from '../dist/values/ip.js'
 import * as acknowledgements from './captures/acknowledgements.js'
 import * as addresses from './captures/addresses.js'
@@ -42,7 +43,7 @@ interface Place {
 const contents: Readonly<Record<string, (g: GeneratorValue, writer: Writer) => void>> = {
   IFLA_INFO_KIND: (g, writer) => writer.append(Buffer.from(g(fc.constantFrom, 'bridge\0', 'veth\0', 'other\0'))),
   RTA_VIA(g, writer) {
-    const [family, size] = g(fc.constantFrom, [2, 4] as const, [10, 16] as const)
+    const [family, size] = g(fc.constantFrom, [2, 4] as const, [10, 16] as const, [17, 6] as const)
     writer.append(Uint8Array.of(family, 0))
     writer.append(octets(g, size))
   },
@@ -54,6 +55,19 @@ const contents: Readonly<Record<string, (g: GeneratorValue, writer: Writer) => v
       writer.view.setUint16(start, writer.length - start, LITTLE_ENDIAN)
     }
   },
+  SEG6_LOCAL_SRH: appendSegments,
+  SEG6_IPTUNNEL_SRH(g, writer) {
+    writer.append(octets(g, 4))
+    appendSegments(g, writer)
+  },
+}
+
+/** A segment routing header: its last entry is that of the addresses after it. */
+function appendSegments(g: GeneratorValue, writer: Writer): void {
+  const count = g(fc.integer, { min: 1, max: 3 })
+  writer.append(octets(g, 4))
+  writer.append(Uint8Array.of(count - 1))
+  writer.append(octets(g, 3 + 16 * count))
 }
 
 /** A length that an attribute's type takes. */

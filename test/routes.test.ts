@@ -83,6 +83,7 @@ t.test('find and get', namespaces, async (t) => {
     metric: 5,
     source: '10.0.1.1',
     mtu: 1300,
+    metrics: { mtu: 1300 },
   })
   t.match(await red.routes.find({ to: '10.2.0.0/16', metric: 6 }), { via: '10.0.1.8' })
   t.equal(await red.routes.find({ to: '10.2.0.0/16', metric: 7 }), undefined)

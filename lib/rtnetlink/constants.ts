@@ -73,6 +73,7 @@ export const rtnetlinkConstants = headerConstants({
   RTNLGRP_BRVLAN: 33,
   RTM_F_CLONED: 0x200,
   RTM_F_LOOKUP_TABLE: 0x1000,
+  RTM_F_FIB_MATCH: 0x2000,
   RT_TABLE_COMPAT: 252,
 })
 
@@ -203,7 +204,15 @@ export const nexthopFlags = headerWords('RTNH_F_', {
   offload: 8,
   linkdown: 16,
   unresolved: 32,
+  trap: 64,
 })
+
+/** Flags of a route, RTM_F_… */
+export const routeFlags = headerWords(
+  'RTM_F_',
+  { notify: 0x100, cloned: 0x200, prefix: 0x800, 'route-offload': 0x4000, 'route-trap': 0x8000 },
+  { 'route-offload': 'RTM_F_OFFLOAD', 'route-trap': 'RTM_F_TRAP' },
+)
 
 /** The names of the bits that are set. */
 export function flagNames<N extends string>(table: Readonly<Record<N, number>>, bits: number): N[] {
