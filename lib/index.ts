@@ -57,6 +57,17 @@ export {
   NamespaceIds,
   type NamespaceReference,
 } from './rtnetlink/namespace-ids.js'
+export type { Neighbor, NeighborFlag, NeighborState } from './rtnetlink/neighbor.js'
+export { type EnsuredProxy, NeighborProxies, type NewProxy, type ProxyMatch } from './rtnetlink/neighbor-proxies.js'
+export type { NeighborParameters, NeighborTable } from './rtnetlink/neighbor-table.js'
+export { type NeighborTableChanges, type NeighborTableFilter, NeighborTables } from './rtnetlink/neighbor-tables.js'
+export {
+  type EnsuredNeighbor,
+  type NeighborFilter,
+  type NeighborMatch,
+  Neighbors,
+  type NewNeighbor,
+} from './rtnetlink/neighbors.js'
 export type { Nexthop, NexthopFlag, Route, RouteMetrics } from './rtnetlink/route.js'
 export {
   type EnsuredRoute,

@@ -37,6 +37,7 @@ const preamble = `
 #include <linux/seg6_iptunnel.h>
 #include <linux/seg6_local.h>
 #include <linux/net_namespace.h>
+#include <linux/neighbour.h>
 #include <linux/veth.h>
 `
 
@@ -47,6 +48,8 @@ const oldest = [6, 1] as const
 const newer: Readonly<Record<string, readonly [number, number]>> = {
   IFLA_BR_FDB_N_LEARNED: [6, 7],
   IFLA_BR_FDB_MAX_LEARNED: [6, 7],
+  NTF_EXT_LOCKED: [6, 2],
+  NTF_EXT_EXT_VALIDATED: [6, 17],
 }
 
 /** Names that no header for programs has, and where they are: nothing can be held against them. */

@@ -218,3 +218,8 @@ export const routeFlags = headerWords(
 export function flagNames<N extends string>(table: Readonly<Record<N, number>>, bits: number): N[] {
   return (Object.keys(table) as N[]).filter((name) => (bits & table[name]) !== 0)
 }
+
+/** The word for a number, or the number when it has none. */
+export function wordOf<N extends string>(table: Readonly<Record<N, number>>, number: number): N | number {
+  return (Object.keys(table) as N[]).find((name) => table[name] === number) ?? number
+}

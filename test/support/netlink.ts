@@ -8,28 +8,33 @@ import { NetlinkSubscription } from '../../dist/netlink/subscription.js'
 import { rtnetlinkConstants } from '../../dist/rtnetlink/constants.js'
 import { eventually } from './counting.js'
 
-const { RTM_DELLINK, RTM_NEWLINK } = rtnetlinkConstants
+const { RTM_DELLINK, RTM_DELNEIGH, RTM_NEWLINK, RTM_NEWNEIGH } = rtnetlinkConstants
 /** RTNLGRP_… of linux/rtnetlink.h: links, IPv4 and IPv6 addresses, IPv4 and IPv6 routes. */
 const groups = [1, 5, 9, 7, 11]
 
 interface Event {
   type: string
-  /** Of a link. */
+  /** Of a link, or the link of a neighbor. */
   index: number | undefined
 }
 
-const names = new Map(Object.entries(rtnetlinkConstants).map(([name, number]) => [number as number, name]))
+const names = new Map(
+  Object.entries(rtnetlinkConstants)
+    .filter(([name]) => /^RTM_(NEW|DEL)/.test(name))
+    .map(([name, number]) => [number as number, name]),
+)
 
 /**
- * Listens to the changes of links, addresses and routes of a namespace, and of `more` groups. The result's function gives those since its last
- * call, by the names of their messages. For that it makes and deletes a link of its own: the kernel tells in order, so that
- * nothing that was to come is still under way.
+ * Listens to the changes of links, addresses and routes of a namespace, and of `more` groups (RTNLGRP_…). The result's function
+ * gives those since its last call, by the names of their messages. For that it makes and deletes a link of its own: the kernel
+ * tells in order, so that nothing that was to come is still under way.
  */
 export async function eventsOf(t: Test, namespace: Namespace, more: number[] = []): Promise<() => Promise<string[]>> {
   const events: Event[] = []
   const subscription = await NetlinkSubscription.open(descriptorOf(namespace), 0, [...groups, ...more], {
     onMessage({ type, source, start }) {
-      const ofLink = type === RTM_NEWLINK || type === RTM_DELLINK
+      // Bridges tell of their own MAC addresses, as of neighbors.
+      const ofLink = [RTM_NEWLINK, RTM_DELLINK, RTM_NEWNEIGH, RTM_DELNEIGH].includes(type as never)
       const index = ofLink ? source.view.getInt32(start + 4, endianness() === 'LE') : undefined
       events.push({ type: names.get(type) ?? String(type), index })
     },
