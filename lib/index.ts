@@ -39,13 +39,12 @@ export type {
   TunnelEncapsulation,
   XfrmEncapsulation,
 } from './rtnetlink/encapsulation.js'
-export type { BridgeBooleans, BridgeOptions } from './rtnetlink/kinds/bridge.js'
-export type { LinkKinds } from './rtnetlink/kinds/registry.js'
-export {
-  Link,
-  type LinkFlag,
-  type OptionsOf,
-} from './rtnetlink/link.js'
+export type { BridgeBooleans, BridgeOptions, BridgeState } from './rtnetlink/kinds/bridge.js'
+export type { BridgePortOptions, BridgePortState } from './rtnetlink/kinds/bridge-port.js'
+export type { MacvlanOptions, MacvlanState } from './rtnetlink/kinds/macvlan.js'
+export type { LinkKindNeeds, LinkKindStates, LinkKinds, PortKindStates, PortKinds } from './rtnetlink/kinds/registry.js'
+export type { VlanOptions } from './rtnetlink/kinds/vlan.js'
+export { Link, type LinkFlag, type OptionsOf, type WritableOptionsOf } from './rtnetlink/link.js'
 export type { LinkAttributes, LinkStatistics } from './rtnetlink/link-attributes.js'
 export type { LinkChanges, LinkReference, LinkSettings, NewLink } from './rtnetlink/link-options.js'
 export type { LinkCondition, OperationalState, WaitOptions } from './rtnetlink/link-wait.js'
@@ -68,6 +67,7 @@ export {
   Neighbors,
   type NewNeighbor,
 } from './rtnetlink/neighbors.js'
+export type { PortOptions, PortState } from './rtnetlink/port-options.js'
 export type { Nexthop, NexthopFlag, Route, RouteMetrics } from './rtnetlink/route.js'
 export {
   type EnsuredRoute,

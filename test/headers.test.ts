@@ -38,6 +38,7 @@ const preamble = `
 #include <linux/seg6_local.h>
 #include <linux/net_namespace.h>
 #include <linux/neighbour.h>
+#include <linux/if_vlan.h>
 #include <linux/veth.h>
 `
 
@@ -50,6 +51,12 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   IFLA_BR_FDB_MAX_LEARNED: [6, 7],
   NTF_EXT_LOCKED: [6, 2],
   NTF_EXT_EXT_VALIDATED: [6, 17],
+  IFLA_MACVLAN_BC_CUTOFF: [6, 4],
+  IFLA_BRPORT_MAB: [6, 2],
+  IFLA_BRPORT_MCAST_N_GROUPS: [6, 3],
+  IFLA_BRPORT_MCAST_MAX_GROUPS: [6, 3],
+  IFLA_BRPORT_NEIGH_VLAN_SUPPRESS: [6, 4],
+  IFLA_BRPORT_BACKUP_NHID: [6, 6],
 }
 
 /** Names that no header for programs has, and where they are: nothing can be held against them. */

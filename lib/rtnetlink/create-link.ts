@@ -1,39 +1,46 @@
 /** Creating of links: one of any kind, a bridge with its ports, a pair of veth. */
 import { randomInt } from 'node:crypto'
-import { undoOnFailure } from '../errors.js'
+import { atCaller, hasCode, NetkitError, undoOnFailure } from '../errors.js'
+import { sameNamespace } from '../namespace/identity.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
 import { netlinkConstants } from '../netlink/message.js'
 import { checkString, typeError, valueError } from '../validate.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { addAddress } from './addresses.js'
-import type { LinkKinds } from './kinds/registry.js'
+import { kindOptions, type OwnOptions, withIndexes } from './kind-options.js'
+import { type Kind, kindOf, type LinkKindNeeds, type LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
-import { Link, type OptionsOf } from './link.js'
+import { Link } from './link.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
-import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster, removeLink } from './link-lookup.js'
+import { fetchLink, indexIfGiven, indexOfLink, removeLink } from './link-lookup.js'
 import {
   checkLinkReference,
   checkNewLink,
   flagBits,
   inSteps,
-  kindOptions,
+  isLink,
   type LinkReference,
   type NewLink,
   newLinkKeys,
   settingAttributes,
 } from './link-options.js'
+import { masterFor } from './port-options.js'
 import { allOrFirstError, change, requestThenRead } from './talk.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkConstants
 
-/** Options of `createLink` for a kind that netkit has a table for. */
-export type NewLinkOfKind<K extends keyof LinkKinds> = NewLink & { kind: K } & Partial<LinkKinds[K]>
+/** Options of `createLink` for a kind that netkit has a table for: of every link, of the kind, and what it cannot do without. */
+export type NewLinkOfKind<K extends keyof LinkKinds> = NewLink & { kind: K } & Partial<LinkKinds[K]> &
+  (K extends keyof LinkKindNeeds ? LinkKindNeeds[K] : unknown)
 
 /** Options of `createLink` for any other kind: `data` has its attributes by number, `{ '#1': bytes }`. */
 export interface NewRawLink extends NewLink {
   kind: string
-  /** The link that this one stands on (IFLA_LINK), for kinds that need one: macvlan, ipvlan, vlan. In the same namespace. */
+  /**
+   * The link that this one stands on, for kinds that do. A Link may be in another namespace: then the new link is made from
+   * there into its own, which takes CAP_NET_ADMIN in both.
+   */
   parent?: LinkReference
   data?: Record<`#${number}`, Uint8Array>
 }
@@ -50,7 +57,7 @@ export function createLink(options: NewRawLink): Promise<Link>
 export async function createLink(options: NewRawLink): Promise<Link> {
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
   const { kind, parent, common, own } = checkNewRawLink(options)
-  return makeLink(common, kind, own, parent)
+  return makeLink(common, kind, own, { parent })
 }
 
 /** Checks options of `createLink`, and splits them into those of every link and those of the kind. */
@@ -58,16 +65,27 @@ export function checkNewRawLink(options: NewRawLink): {
   kind: string
   parent: LinkReference | undefined
   common: NewLink
-  own: Record<string, unknown> | undefined
+  own: OwnOptions | undefined
 } {
   const { kind, parent, ...rest } = options
   checkString(kind, 'options.kind')
   if (kind === '') throw valueError('options.kind', kind, 'is empty')
-  if (kind === 'veth') throw valueError('options.kind', kind, 'has two ends: use createVeth')
+  const known = kindOf(kind)
+  if (known?.maker !== undefined) throw valueError('options.kind', kind, known.maker)
   if (parent !== undefined) checkLinkReference(parent, 'options.parent')
-  const { common, own } = kindOptions(kind, rest, newLinkKeys, 'options')
+  if (known !== undefined) checkParent(known, parent)
+  const { common, own } = kindOptions(kind, rest, newLinkKeys, 'options', true)
   checkNewLink(common, 'options')
   return { kind, parent, common, own }
+}
+
+function checkParent({ kind, parent: need }: Kind, parent: LinkReference | undefined): void {
+  if (parent === undefined && need === 'required') {
+    throw typeError('options.parent', `a Link, a link's name or its index: a ${kind} stands on another link`, parent)
+  }
+  if (parent !== undefined && need === undefined) {
+    throw valueError('options.parent', isLink(parent) ? parent.name : parent, `a ${kind} stands on no other link`)
+  }
 }
 
 /** Options of `createBridge`. */
@@ -84,7 +102,7 @@ export async function createBridge(options: NewBridge = {}): Promise<Link<'bridg
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
   const { ports = [], ...rest } = options
   if (!Array.isArray(ports)) throw typeError('options.ports', 'an array', ports)
-  const { common, own } = kindOptions('bridge', rest, newLinkKeys, 'options')
+  const { common, own } = kindOptions('bridge', rest, newLinkKeys, 'options', true)
   checkNewLink(common, 'options')
   const namespace = (common as NewLink).namespace ?? currentNamespace()
   const lookUps = ports.map((port, i) => portLink(namespace, port, `options.ports[${i}]`))
@@ -126,23 +144,38 @@ function enslave(port: Link, master: number, what: string): Promise<void> {
 }
 
 /** Makes a link, gives it its addresses, and reads it back. The options are checked. */
-async function makeLink(
+export async function makeLink(
   options: NewLink,
   kind: string,
-  data: OptionsOf<string> | undefined,
-  parent?: LinkReference,
+  data?: OwnOptions,
+  { parent }: { parent?: LinkReference | undefined } = {},
 ): Promise<Link> {
+  const known = kindOf(kind)
   const namespace = options.namespace ?? currentNamespace()
-  const found = indexOfMaster(namespace, options.master, 'options.master')
+  // The kernel looks for the parent, and for other links that the kind is told of, where the request is made.
+  const from = isLink(parent) ? parent.namespace : namespace
+  const elsewhere = !sameNamespace(from, namespace)
+  const found = masterFor(namespace, options, 'options')
   const master = typeof found === 'object' ? await found : found
-  const foundParent = indexIfGiven(namespace, parent, 'options.parent')
+  const foundParent = indexIfGiven(from, parent, 'options.parent')
   const below = typeof foundParent === 'object' ? await foundParent : foundParent
+  const indexed = withIndexes(from, known, data, 'options')
+  const own: OwnOptions | undefined = indexed instanceof Promise ? await indexed : indexed
   const { index, name } = place(options)
   const { first, later } = inSteps(options)
-  const payload = await requestThenRead(
-    change(namespace, newLinkRequest(first, kind, { index, name: options.name, parent: below, master, data })),
-    fetchAfter(namespace, name ?? index),
-    () => takeBack(namespace, name ?? index),
+  const { parentKey } = known ?? {}
+  const request = newLinkRequest(first, kind, {
+    index,
+    name: options.name,
+    parent: parentKey === undefined ? below : undefined,
+    namespaceFd: elsewhere ? namespace.fd : undefined,
+    master,
+    data: parentKey === undefined || below === undefined ? own : { ...own, [parentKey]: below },
+  })
+  const made = changeOrSayWhatLacks(from, request, kind)
+  if (elsewhere) await made // one connection keeps the order, two do not
+  const payload = await requestThenRead(made, fetchAfter(namespace, name ?? index), () =>
+    takeBack(namespace, name ?? index),
   )
   const link = new Link(namespace, payload, true)
   return undoOnFailure(
@@ -152,6 +185,26 @@ async function makeLink(
     },
     () => link.delete(),
   )
+}
+
+/** Sends the request that makes a link. A kernel without the kind says little: the error says what would give it the kind. */
+export async function changeOrSayWhatLacks(
+  namespace: Namespace,
+  request: ReturnType<typeof newLinkRequest>,
+  kind: string,
+): Promise<void> {
+  try {
+    await change(namespace, request)
+  } catch (error) {
+    if (!hasCode(error, 'EOPNOTSUPP') || error.kernelMessage !== 'Unknown device type') throw error
+    const { config, module } = kindOf(kind)?.kernel ?? {}
+    const remedy = module === undefined ? '' : `: ${config} gives it, as module ${module} where it is one`
+    const hint = `this kernel has no links of kind ${kind}${remedy}`
+    const { kernelMessage, syscall } = error
+    throw atCaller(
+      new NetkitError({ message: request.what, errno: -error.errno, syscall, kernelMessage, hint, cause: error }),
+    )
+  }
 }
 
 /** How a new link is found again: by its name, or by an index that we choose when the kernel picks the name. */
@@ -173,8 +226,10 @@ export function newLinkRequest(
     index: number
     name: string | undefined
     parent?: number | undefined
+    /** Where it belongs, when the request is made in another namespace. */
+    namespaceFd?: number | undefined
     master: number | undefined
-    data: Record<string, unknown> | undefined
+    data: OwnOptions | undefined
   },
 ) {
   return {
@@ -185,6 +240,7 @@ export function newLinkRequest(
     attributes: {
       name: more.name,
       parent: more.parent,
+      namespaceFd: more.namespaceFd,
       ...settingAttributes(options, more.master),
       txQueues: options.txQueues,
       rxQueues: options.rxQueues,

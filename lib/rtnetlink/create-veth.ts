@@ -1,14 +1,7 @@
 /** veth pairs: two links joined like the ends of a cable (veth(4)). */
-import { undoOnFailure } from '../errors.js'
-import { sameNamespace } from '../namespace/identity.js'
-import type { Namespace } from '../namespace/namespace.js'
-import { currentNamespace } from '../namespace/open.js'
-import { addAddresses, chosenIndex, fetchAfter, newLinkRequest, place, takeBack } from './create-link.js'
-import { Link } from './link.js'
-import { linkMessage } from './link-attributes.js'
-import { indexOfMaster } from './link-lookup.js'
-import { checkNewLink, flagBits, inSteps, type LinkSettings, type NewLink, settingAttributes } from './link-options.js'
-import { allOrFirstError, change, requestThenRead } from './talk.js'
+import { makePair } from './create-pair.js'
+import type { Link } from './link.js'
+import type { NewLink } from './link-options.js'
 
 /**
  * Creates a veth pair; one request makes both ends where they belong. Each end has its own options, namespace included; without
@@ -20,84 +13,5 @@ export async function createVeth(
   left: NewLink,
   right: NewLink = { namespace: left?.namespace },
 ): Promise<[left: Link<'veth'>, right: Link<'veth'>]> {
-  checkNewLink(left, 'left')
-  checkNewLink(right, 'right')
-  const here = left.namespace ?? currentNamespace()
-  const there = right.namespace ?? currentNamespace()
-  const masters = [
-    indexOfMaster(here, left.master, 'left.master'),
-    indexOfMaster(there, right.master, 'right.master'),
-  ] as const
-  const [leftMaster, rightMaster] = areKnown(masters) ? masters : await Promise.all(masters)
-  const near = place(left)
-  const far = place(right)
-  const nearSteps = inSteps(left)
-  const farSteps = inSteps(right)
-  // A veth whose other end is not there yet cannot be up, and a peer's master is passed over: both are set afterwards.
-  const { up: rightUp, master: _, ...early } = farSteps.first
-  const peer = {
-    header: { index: far.index, ...flagBits(early) },
-    attributes: {
-      name: right.name,
-      namespaceFd: sameNamespace(here, there) ? undefined : there.fd,
-      ...settingAttributes(early, undefined),
-      txQueues: right.txQueues,
-      rxQueues: right.rxQueues,
-    },
-  }
-  const request = newLinkRequest(nearSteps.first, 'veth', {
-    // The kernel looks at the peer's index only if this end has one too (veth_newlink in drivers/net/veth.c).
-    index: near.index === 0 && far.index !== 0 ? chosenIndex() : near.index,
-    name: left.name,
-    master: leftMaster,
-    data: { peer },
-  })
-  request.what = `cannot create the veth pair ${left.name ?? 'veth%d'} and ${right.name ?? 'veth%d'}`
-  await change(here, request)
-  const [nearKey, farKey] = [near.name ?? near.index, far.name ?? far.index]
-  return undoOnFailure(
-    async () => {
-      const readFirst = async () => new Link<'veth'>(here, await fetchAfter(here, nearKey), true)
-      const finished = finishPeer(there, farKey, { up: rightUp }, rightMaster)
-      // Read after the second is up, without which the first has no carrier: one connection keeps the order, two do not.
-      const [second, first] = sameNamespace(here, there)
-        ? await allOrFirstError([finished, readFirst()] as const)
-        : [await finished, await readFirst()]
-      await allOrFirstError([
-        ...nearSteps.later.map((step) => first.set(step)),
-        ...farSteps.later.map((step) => second.set(step)),
-        addAddresses(first, left.addresses),
-        addAddresses(second, right.addresses),
-      ])
-      return [first, second]
-    },
-    // Either end takes the other along: one of the namespaces may have been closed meanwhile.
-    () => takeBack(here, nearKey).catch(() => takeBack(there, farKey)),
-  )
-}
-
-/** Gives the other end what it could not be made with, and reads it. */
-async function finishPeer(
-  namespace: Namespace,
-  peer: string | number,
-  settings: LinkSettings,
-  master: number | undefined,
-): Promise<Link<'veth'>> {
-  if (settings.up === undefined && master === undefined) {
-    return new Link<'veth'>(namespace, await fetchAfter(namespace, peer), true)
-  }
-  const index = typeof peer === 'number' ? peer : 0
-  const finished = change(namespace, {
-    definition: linkMessage,
-    request: 'RTM_NEWLINK',
-    header: { index, ...flagBits(settings) },
-    attributes: { name: typeof peer === 'string' ? peer : undefined, master },
-    what: `cannot set up ${peer}`,
-  })
-  return new Link<'veth'>(namespace, await requestThenRead(finished, fetchAfter(namespace, peer)), true)
-}
-
-/** Awaiting what needs no waiting would let later requests of the same tick go first. */
-function areKnown<T>(values: readonly [T | Promise<T>, T | Promise<T>]): values is readonly [T, T] {
-  return !values.some((value) => value instanceof Promise)
+  return makePair({ kind: 'veth', ends: ['left', 'right'] }, left, right)
 }

@@ -1,9 +1,6 @@
 /** The options that every link has, for creating and changing, and how they become a message. */
-import { isDeepStrictEqual } from 'node:util'
 import { isNamespace } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
-import { sourceOf, Writer } from '../netlink/bytes.js'
-import { type AnyTable, type AttributesOf, unknownTable } from '../netlink/table.js'
 import {
   checkBoolean,
   checkInteger,
@@ -16,10 +13,10 @@ import {
 import { checkInterfaceMac, normalMac } from '../values/mac.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { linkFlags } from './constants.js'
-import { dataTableOf, kindOf } from './kinds/registry.js'
 import type { Link } from './link.js'
 import { addressGenerationModes, type LinkAttributes } from './link-attributes.js'
 import { checkAnyLinkName, checkLinkIndex, checkLinkName } from './names.js'
+import type { PortOptions } from './port-options.js'
 
 /** Which link is meant: a Link, its name, or its index. */
 export type LinkReference = Link | string | number
@@ -34,6 +31,8 @@ export interface LinkSettings {
   mac?: string
   /** The bridge, bond or VRF that this link becomes a port of; null takes it out. */
   master?: LinkReference | null
+  /** Options as a port of its master, by the master's kind: `{ isolated: true }` for a bridge's. Needs a master. */
+  port?: PortOptions
   /** Whether the interface answers ARP (the opposite of IFF_NOARP). */
   arp?: boolean
   multicast?: boolean
@@ -79,12 +78,13 @@ export interface LinkChanges extends LinkSettings {
 }
 
 const flagOptions = ['up', 'arp', 'multicast', 'allMulticast', 'promiscuous'] as const
-const numberOptions = ['mtu', 'group', 'txQueueLength', 'gsoMaxSize', 'gsoMaxSegments', 'groMaxSize'] as const
+export const numberOptions = ['mtu', 'group', 'txQueueLength', 'gsoMaxSize', 'gsoMaxSegments', 'groMaxSize'] as const
 export const settingKeys = [
   ...flagOptions,
   ...numberOptions,
   'mac',
   'master',
+  'port',
   'alias',
   'addressGeneration',
 ] as const satisfies readonly (keyof LinkSettings)[]
@@ -96,6 +96,9 @@ export const changeKeys = [...settingKeys, 'name', 'namespace'] as const
 export function checkNewLink(options: NewLink, path: string, keys: readonly string[] = newLinkKeys): void {
   checkOptions(options, path, keys)
   checkSettings(options, path)
+  if (options.port !== undefined && options.master === undefined) {
+    throw valueError(`${path}.port`, options.port, 'is for a link that has a master: give it one')
+  }
   if (options.name !== undefined) checkLinkName(options.name, `${path}.name`, true)
   checkNamespace(options.namespace, `${path}.namespace`)
   if (options.index !== undefined) checkLinkIndex(options.index, `${path}.index`)
@@ -134,6 +137,14 @@ export function checkSettings(options: LinkSettings, path: string): void {
     )
   }
   if (options.master !== undefined && options.master !== null) checkLinkReference(options.master, `${path}.master`)
+  if (options.port !== undefined) {
+    checkPlainObject(options.port, `${path}.port`)
+    if (options.master === null) throw valueError(`${path}.port`, options.port, 'is for a link that has a master')
+  }
+}
+
+function checkPlainObject(value: unknown, name: string): void {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw typeError(name, 'an object', value)
 }
 
 export function checkLinkReference(value: unknown, name: string): asserts value is LinkReference {
@@ -168,19 +179,22 @@ export function flagBits(options: LinkSettings): { flags: number; change: number
   return { flags, change }
 }
 
-type LaterSettings = Pick<LinkSettings, 'alias' | 'addressGeneration' | 'up'>
+type LaterSettings = Pick<LinkSettings, 'alias' | 'addressGeneration' | 'port' | 'up'>
 
 /**
  * Options of a new link, and what can only be set on it afterwards, one step after another: the kernel passes over the alias of
- * a link that it creates, and refuses its making of IPv6 addresses, which must stand before the link comes up and makes one.
+ * a link that it creates, and refuses its making of IPv6 addresses, which must stand before the link comes up and makes one. What
+ * a link is as a port, the kernel asks the master that it has already.
  */
 export function inSteps<T extends LinkSettings>(options: T): { first: T; later: LaterSettings[] } {
-  const { alias, addressGeneration, up } = options
+  const { alias, addressGeneration, port, up } = options
   const later: LaterSettings[] = []
   if (alias !== undefined || addressGeneration !== undefined) later.push({ alias, addressGeneration })
   const upLater = up === true && addressGeneration !== undefined
+  if (port !== undefined) later.push({ port })
   if (upLater) later.push({ up })
-  return { first: { ...options, alias: undefined, addressGeneration: undefined, up: upLater ? undefined : up }, later }
+  const up1 = upLater ? undefined : up
+  return { first: { ...options, alias: undefined, addressGeneration: undefined, port: undefined, up: up1 }, later }
 }
 
 /** The attributes for options that every link has. `master` is the master's index, 0 for none. */
@@ -194,91 +208,4 @@ export function settingAttributes(options: LinkSettings, master: number | undefi
     attributes.families = { inet6: { addressGeneration: options.addressGeneration } }
   }
   return attributes
-}
-
-/** Splits options into those of every link and those of the kind, which are checked to be known and writable. */
-export function kindOptions(
-  kind: string,
-  options: object,
-  commonKeys: readonly string[],
-  path: string,
-): { common: Record<string, unknown>; own: Record<string, unknown> | undefined } {
-  const known = kindOf(kind)
-  const ownKeys =
-    known === undefined
-      ? []
-      : known.options.attributes.map(({ key }) => key).filter((key) => known.readOnly?.includes(key) !== true)
-  const unknown = Object.keys(options ?? {}).find((key) => key !== 'data' && !commonKeys.includes(key))
-  if (known === undefined && kind !== '' && unknown !== undefined) {
-    const own = `netkit has no table of the options of kind '${kind}', which go into 'data' by their numbers`
-    throw valueError(path, unknown, `is not an option of every link, and ${own}`)
-  }
-  checkOptions(options, path, [...commonKeys, ...ownKeys, 'data'])
-  const common: Record<string, unknown> = {}
-  const own: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(options)) {
-    if (key === 'data') Object.assign(own, rawData(value, `${path}.data`))
-    else if (ownKeys.includes(key) && !commonKeys.includes(key)) own[key] = value
-    else common[key] = value
-  }
-  if (Object.values(own).every((value) => value === undefined)) return { common, own: undefined }
-  // Written once for the sake of its checks, which name the options as the caller does.
-  known?.options.encode(new Writer(512), own as AttributesOf<AnyTable>, {}, path)
-  return { common, own }
-}
-
-function rawData(value: unknown, name: string): Record<string, Uint8Array> {
-  if (typeof value !== 'object' || value === null)
-    throw typeError(name, "an object of raw attributes, { '#1': bytes }", value)
-  for (const [key, bytes] of Object.entries(value)) {
-    if (!/^#\d+$/.test(key))
-      throw valueError(name, key, "is not the key of a raw attribute, which is '#' and its number")
-    if (!(bytes instanceof Uint8Array)) throw typeError(`${name}['${key}']`, 'a Uint8Array', bytes)
-  }
-  return value as Record<string, Uint8Array>
-}
-
-/** True when a link has what is asked for an option already. */
-export function isAsAsked(link: Link, key: string, value: unknown, master: number | undefined): boolean {
-  switch (key) {
-    case 'up':
-      return link.up === value
-    case 'arp':
-      return !link.flags.includes('NOARP') === value
-    case 'multicast':
-      return link.flags.includes('MULTICAST') === value
-    case 'allMulticast':
-      return link.flags.includes('ALLMULTI') === value
-    case 'promiscuous':
-      return link.flags.includes('PROMISC') === value
-    case 'mac':
-      return typeof value === 'string' && link.mac === normalMac(value)
-    case 'master':
-      return (link.master ?? 0) === master
-    case 'alias':
-      return (link.alias ?? '') === value
-    case 'addressGeneration':
-      return link.addressGeneration === value
-    default:
-      return (numberOptions as readonly string[]).includes(key)
-        ? (link.attributes as Record<string, unknown>)[key] === value
-        : isOptionAsAsked(link, key, value)
-  }
-}
-
-/** Compares an option of the kind as the kernel would say it: there may be several ways to write it. */
-function isOptionAsAsked(link: Link, key: string, value: unknown): boolean {
-  const table = dataTableOf(link.kind) ?? unknownTable
-  const writer = new Writer(64)
-  table.encode(writer, { [key]: value } as AttributesOf<AnyTable>)
-  const bytes = writer.take()
-  const wanted = table.decode(sourceOf(bytes), 0, bytes.length)
-  return Object.entries(wanted).every(([name, wish]) => agrees(link.options[name], wish))
-}
-
-/** Equal; of an object, what is asked for. */
-function agrees(known: unknown, wish: unknown): boolean {
-  if (typeof wish !== 'object' || wish === null || wish instanceof Uint8Array) return isDeepStrictEqual(known, wish)
-  if (typeof known !== 'object' || known === null) return false
-  return Object.entries(wish).every(([key, value]) => agrees((known as Record<string, unknown>)[key], value))
 }

@@ -6,21 +6,22 @@ import { descriptorOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
+import { valueError } from '../validate.js'
 import { checkPrefix } from '../values/ip.js'
 import { normalMac } from '../values/mac.js'
 import type { Address } from './address.js'
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { flagNames, linkFlags } from './constants.js'
-import type { LinkKinds } from './kinds/registry.js'
+import { checkPortOptions, kindOptions, withIndexes } from './kind-options.js'
+import { kindOf, type LinkKindStates, type LinkKinds } from './kinds/registry.js'
 import { type LinkAttributes, type LinkStatistics, linkMessage } from './link-attributes.js'
-import { fetchLink, indexOfMaster, removeLink } from './link-lookup.js'
+import { fetchLink, removeLink } from './link-lookup.js'
 import {
   changeKeys,
   checkNamespace,
   checkSettings,
   flagBits,
-  kindOptions,
   type LinkChanges,
   linkBrand,
   settingAttributes,
@@ -33,10 +34,14 @@ import {
   waitForLink,
 } from './link-wait.js'
 import { checkLinkName } from './names.js'
+import { masterFor, type PortOptions, type PortState } from './port-options.js'
 import { change, requestThenRead } from './talk.js'
 
-/** The options of a kind, by its name; of a kind without a table, whatever attributes there are. */
-export type OptionsOf<K extends string> = K extends keyof LinkKinds ? LinkKinds[K] : Record<string, unknown>
+/** What is read of the options of a kind, by its name; of a kind without a table, whatever attributes there are. */
+export type OptionsOf<K extends string> = K extends keyof LinkKindStates ? LinkKindStates[K] : WritableOptionsOf<K>
+
+/** The options of a kind that can be given. */
+export type WritableOptionsOf<K extends string> = K extends keyof LinkKinds ? LinkKinds[K] : Record<string, unknown>
 
 export type LinkFlag = keyof typeof linkFlags
 
@@ -132,6 +137,15 @@ export class Link<K extends string = string> {
     return this.attributes.master
   }
 
+  /**
+   * What it is as a port of its master, by the names that the option `port` takes, with what can only be read; undefined when it
+   * has no master, or one whose kind keeps nothing about its ports.
+   */
+  get port(): PortState | undefined {
+    const data = this.attributes.info?.portData
+    return data === undefined || data instanceof Uint8Array ? undefined : (data as PortState)
+  }
+
   /** The index of the link under this one, or of a veth's other end: in the namespace that `parentNamespaceId` tells. */
   get parent(): number | undefined {
     return this.attributes.parent
@@ -166,13 +180,13 @@ export class Link<K extends string = string> {
   }
 
   /**
-   * Changes what is given, in one request (two for `up: true` with `addressGeneration`), and takes a new snapshot, also when
-   * that fails: the kernel does not undo what it has done before the failure.
+   * Changes what is given, in one request (one more for `up: true` with `addressGeneration`, and one for `port` with anything
+   * else), and takes a new snapshot, also when that fails: the kernel does not undo what it has done before the failure.
    * @throws ERR_INVALID_ARG_… for wrong options; NetkitError ENODEV when the link is gone, EBUSY when it cannot be changed while
    * up, EPERM without CAP_NET_ADMIN
    */
-  async set(changes: LinkChanges & Partial<OptionsOf<K>>): Promise<this> {
-    const { common, own } = kindOptions(this.kind ?? '', changes, changeKeys, 'changes')
+  async set(changes: LinkChanges & Partial<WritableOptionsOf<K>>): Promise<this> {
+    const { common, own: given } = kindOptions(this.kind ?? '', changes, changeKeys, 'changes')
     const settings = common as LinkChanges
     checkSettings(settings, 'changes')
     if (settings.name !== undefined) checkLinkName(settings.name, 'changes.name')
@@ -182,14 +196,17 @@ export class Link<K extends string = string> {
       await this.set({ ...changes, up: undefined })
       return this.set({ up: true } as typeof changes)
     }
+    if (settings.port !== undefined) return this.#setPort(settings.port, { ...changes, port: undefined })
     const target = settings.namespace ?? this.#namespace
     descriptorOf(target) // throws when it is closed
     const moves = !sameNamespace(target, this.#namespace)
     // It is found again by its name, which somebody may have changed.
     if (moves && settings.name === undefined) await this.#fetch()
     const name = settings.name ?? this.name
-    const found = indexOfMaster(target, settings.master, 'changes.master')
+    const found = masterFor(target, settings, 'changes')
     const master = typeof found === 'object' ? await found : found
+    const indexed = withIndexes(this.#namespace, kindOf(this.kind), given, 'changes')
+    const own = indexed instanceof Promise ? await indexed : indexed
     const asked = change(this.#namespace, {
       definition: linkMessage,
       request: 'RTM_NEWLINK',
@@ -215,6 +232,36 @@ export class Link<K extends string = string> {
     }
     this.#namespace = target
     this.#take(await fetchLink(target, name, `cannot find ${name}, which was moved to ${labelOf(target)}`))
+    return this
+  }
+
+  /** Changes what the link is as a port, after the other changes: the kernel asks the master that the link has by then. */
+  async #setPort(port: PortOptions, changes: LinkChanges): Promise<this> {
+    const { master } = changes
+    if (master !== undefined) {
+      const found = masterFor(changes.namespace ?? this.#namespace, { master, port }, 'changes')
+      if (typeof found === 'object') await found
+    } else if (this.master === undefined) await this.#fetch()
+    if (master === undefined) {
+      if (this.master === undefined) {
+        throw valueError('changes.port', port, `is for a port, and ${this.name} has no master`)
+      }
+      checkPortOptions(port, this.attributes.info?.portKind, 'changes.port')
+    }
+    if (Object.values(changes).some((value) => value !== undefined))
+      await this.set(changes as Parameters<this['set']>[0])
+    const portKind = this.attributes.info?.portKind
+    const given = checkPortOptions(port, portKind, 'changes.port')
+    const indexed = withIndexes(this.#namespace, kindOf(portKind)?.port, given, 'changes.port')
+    const portData = indexed instanceof Promise ? await indexed : indexed
+    const asked = change(this.#namespace, {
+      definition: linkMessage,
+      request: 'RTM_NEWLINK',
+      header: { index: this.index },
+      attributes: { info: { portKind, portData } },
+      what: () => `cannot change ${this.name} as a port`,
+    })
+    await requestThenRead(asked, this.#fetch())
     return this
   }
 
@@ -311,20 +358,41 @@ export class Link<K extends string = string> {
   /** Plain data: what `JSON.stringify` and `console.log` show. Raw attributes are hexadecimal text. */
   toJSON(): Record<string, unknown> {
     const { index, name, kind, mac, mtu, up, running, flags, operationalState, master, parent, alias, stats } = this
-    const options = Object.fromEntries(
-      Object.entries(this.options).map(([key, value]) => [
-        key,
-        // JSON would make an object of numbered bytes of it.
-        value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
-      ]),
-    )
-    return { index, name, kind, mac, mtu, up, running, flags, operationalState, master, parent, alias, options, stats }
+    const options = plain(this.options)
+    const port = this.port === undefined ? undefined : plain(this.port)
+    return {
+      index,
+      name,
+      kind,
+      mac,
+      mtu,
+      up,
+      running,
+      flags,
+      operationalState,
+      master,
+      port,
+      parent,
+      alias,
+      options,
+      stats,
+    }
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const { stats: _, ...shown } = this.toJSON()
     return `Link ${inspect(JSON.parse(JSON.stringify(shown)), options)}`
   }
+}
+
+/** Options with hexadecimal text in place of raw attributes: JSON would make an object of numbered bytes of one. */
+function plain(options: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(options).map(([key, value]) => [
+      key,
+      value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
+    ]),
+  )
 }
 
 /** A stored payload as a message to decode. */

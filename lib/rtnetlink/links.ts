@@ -1,19 +1,23 @@
 /** The collection `namespace.links`. */
 import { hasCode, namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
+import { sameNamespace } from '../namespace/identity.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { copyOf } from '../netlink/bytes.js'
 import { checkBoolean, checkOptions, checkString, typeError, valueError } from '../validate.js'
 import { checkAddressInput } from './address-options.js'
 import { ensureAddress, listAddresses } from './addresses.js'
+import { isAsAsked } from './as-asked.js'
 import { checkNewRawLink, createLink, type NewLinkOfKind, type NewRawLink } from './create-link.js'
-import type { LinkKinds } from './kinds/registry.js'
+import { type OwnOptions, withIndexes } from './kind-options.js'
+import { kindOf, type LinkKinds } from './kinds/registry.js'
 import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
 import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster } from './link-lookup.js'
-import { checkLinkReference, isAsAsked, isLink, type LinkReference } from './link-options.js'
+import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
 import { checkLinkName } from './names.js'
+import { masterFor } from './port-options.js'
 import { allOrFirstError, dump } from './talk.js'
 
 export interface LinkFilter {
@@ -112,8 +116,13 @@ export class Links {
       const addresses = common.addresses?.map((input) =>
         typeof input === 'string' ? input : { ...input, label: undefined },
       )
-      const rehearsal = await this.add({ ...options, name: undefined, index: undefined, up: undefined, addresses })
-      await rehearsal.delete()
+      try {
+        const rehearsal = await this.add({ ...options, name: undefined, index: undefined, up: undefined, addresses })
+        await rehearsal.delete()
+      } catch (error) {
+        // Of some there cannot be two: a VLAN of a link, a VXLAN of a number.
+        if (!hasCode(error, 'EEXIST', 'EBUSY', 'EADDRINUSE') || error.syscall !== 'RTM_NEWLINK') throw error
+      }
       await old.delete()
     }
     return this.add(options)
@@ -140,22 +149,34 @@ export class Links {
         if (link === undefined) throw error
       }
     }
+    // Links that the kind is told of are where its parent is.
+    const from = isLink(parent) ? parent.namespace : this.#namespace
     const { name: _, addresses = [], index, txQueues: __, rxQueues: ___, ...settings } = common
-    const below = await indexIfGiven(this.#namespace, parent, 'options.parent')
+    const below = await indexIfGiven(from, parent, 'options.parent')
     const wrong = [
       link.kind === kind ? undefined : `kind ${link.kind ?? '(none)'}`,
       index === undefined || link.index === index ? undefined : `index ${link.index}`,
-      below === undefined || link.parent === below ? undefined : `parent ${link.parent ?? '(none)'}`,
+      below === undefined || (link.parent === below && isNear(link) === sameNamespace(from, this.#namespace))
+        ? undefined
+        : `parent ${link.parent ?? '(none)'}`,
     ]
     const is = wrong.find((one) => one !== undefined)
     if (is !== undefined) {
       throw namedError('EEXIST', 'RTM_NEWLINK', `cannot make ${name} a ${kind}: a link of that name has ${is}`)
     }
-    const master = await indexOfMaster(this.#namespace, settings.master, 'options.master')
-    const wanted = Object.entries({ ...settings, ...own }).filter(
+    const master = await masterFor(this.#namespace, settings, 'options')
+    const indexed = await withIndexes(from, kindOf(kind), own, 'options')
+    const portKind = kindOf(link.attributes.info?.portKind)?.port
+    const port = await withIndexes(this.#namespace, portKind, settings.port as OwnOptions | undefined, 'options.port')
+    const wanted = Object.entries({ ...settings, port, ...indexed }).filter(
       ([key, value]) => value !== undefined && !isAsAsked(link, key, value, master),
     )
     const changed = wanted.map(([key]) => key)
+    const fixed = changed.find((key) => kindOf(kind)?.fixed?.includes(key))
+    if (fixed !== undefined) {
+      const has = `${fixed} ${(link.options as Record<string, unknown>)[fixed] ?? '(none)'}`
+      throw namedError('EEXIST', 'RTM_NEWLINK', `cannot make ${name} such a ${kind}: a link of that name has ${has}`)
+    }
     if (wanted.length > 0) {
       const raw = wanted.filter(([key]) => key.startsWith('#'))
       const named = wanted.filter(([key]) => !key.startsWith('#'))
@@ -189,6 +210,11 @@ export class Links {
     if ('namespace' in options) throw valueError('options.namespace', options.namespace, 'is this one: leave it out')
     return options
   }
+}
+
+/** True when the link's parent is in its own namespace. */
+function isNear(link: Link): boolean {
+  return link.attributes.parentNamespaceId === undefined
 }
 
 /** What `replace` and `ensure` find a link by. */

@@ -11,29 +11,14 @@ import {
   clock32,
   clock64,
   hardwareAddress,
-  mapped,
   words,
 } from '../../netlink/attribute.js'
-import { headerWords } from '../../netlink/header-words.js'
 import { Struct, u32 } from '../../netlink/struct.js'
 import { type AnyTable, type AttributesOf, attributes } from '../../netlink/table.js'
-import { checkBoolean, checkOptions } from '../../validate.js'
-import { formatMac } from '../../values/mac.js'
+import { bridgeId, bridgePorts, multicastRouters } from './bridge-port.js'
+import { maskedFlags } from './flags.js'
 import { defineKind } from './registry.js'
-
-/** struct ifla_bridge_id, as `ip -d link` shows it: a priority and a MAC, '8000.02:00:00:00:00:01'. */
-const bridgeId: AttributeType<string> = mapped(
-  binary,
-  (octets) => `${formatMac(octets, 0, 2).replace(':', '')}.${formatMac(octets, 2)}`,
-  (text) => Uint8Array.from(text.replace(/[.:]/g, '').match(/../g) ?? [], (pair) => Number.parseInt(pair, 16)),
-)
-
-/** Ethernet types of a bridge's VLAN tags. */
-const vlanProtocols = headerWords(
-  'ETH_P_',
-  { '802.1q': 0x8100, '802.1ad': 0x88a8 },
-  { '802.1q': 'ETH_P_8021Q', '802.1ad': 'ETH_P_8021AD' },
-)
+import { vlanProtocols } from './vlan.js'
 
 /** struct br_boolopt_multi: values, and which of them are meant. */
 export const bridgeBooleans = new Struct('br_boolopt_multi', {
@@ -54,33 +39,7 @@ export interface BridgeBooleans {
   mst?: boolean
 }
 
-const booleans: AttributeType<BridgeBooleans> = {
-  decode(source, offset, length) {
-    const { values, mask } = bridgeBooleans.decode(source, offset, length)
-    const known = Object.entries(booleanBits).filter(([, bit]) => (mask & bit) !== 0)
-    return Object.fromEntries(known.map(([name, bit]) => [name, (values & bit) !== 0]))
-  },
-  encode(writer, wanted, name) {
-    checkOptions(wanted, name, Object.keys(booleanBits))
-    let values = 0
-    let mask = 0
-    for (const [key, bit] of Object.entries(booleanBits)) {
-      const value = wanted[key as keyof BridgeBooleans]
-      if (value === undefined) continue
-      checkBoolean(value, `${name}.${key}`)
-      mask |= bit
-      if (value) values |= bit
-    }
-    bridgeBooleans.encode(writer, { values, mask })
-  },
-}
-
-/** Whether a bridge sends multicast to its own host as a router: MDB_RTR_TYPE_… (linux/if_bridge.h). */
-const multicastRouters = headerWords(
-  'MDB_RTR_TYPE_',
-  { disabled: 0, query: 1, enabled: 2, temporary: 3 },
-  { query: 'MDB_RTR_TYPE_TEMP_QUERY', enabled: 'MDB_RTR_TYPE_PERM', temporary: 'MDB_RTR_TYPE_TEMP' },
-)
+const booleans: AttributeType<BridgeBooleans> = maskedFlags(bridgeBooleans, booleanBits)
 
 export const bridgeAttributes = attributes({
   forwardDelay: [1, 'IFLA_BR_FORWARD_DELAY', clock32],
@@ -149,16 +108,28 @@ const readOnly = [
   'fdbLearned',
 ] as const
 
+/** What a bridge tells of itself. */
+export type BridgeState = AttributesOf<typeof bridgeAttributes>
+
 /**
  * A bridge's own options: times in milliseconds. What is not given is the kernel's default (STP off, ageing 300,000 ms,
  * forward delay 15,000 ms, VLAN filtering off, multicast snooping on).
  */
-export type BridgeOptions = Omit<AttributesOf<typeof bridgeAttributes>, (typeof readOnly)[number]>
+export type BridgeOptions = Omit<BridgeState, (typeof readOnly)[number]>
 
 declare module './registry.js' {
   interface LinkKinds {
     bridge: BridgeOptions
   }
+  interface LinkKindStates {
+    bridge: BridgeState
+  }
 }
 
-defineKind({ kind: 'bridge', options: bridgeAttributes as unknown as AnyTable, readOnly })
+defineKind({
+  kind: 'bridge',
+  options: bridgeAttributes as unknown as AnyTable,
+  readOnly,
+  kernel: { config: 'CONFIG_BRIDGE', module: 'bridge' },
+  port: { ...bridgePorts, options: bridgePorts.options as unknown as AnyTable },
+})

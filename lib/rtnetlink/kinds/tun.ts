@@ -23,5 +23,7 @@ export const tunAttributes = attributes({
 defineKind({
   kind: 'tun',
   options: tunAttributes as unknown as AnyTable,
+  maker: 'is made through /dev/net/tun: use openTap or openTun',
+  kernel: { config: 'CONFIG_TUN', module: 'tun' },
   readOnly: tunAttributes.attributes.map(({ key }) => key),
 })

@@ -7,4 +7,9 @@ export const vethAttributes = attributes({
   peer: [1, 'VETH_INFO_PEER', nestedLink],
 })
 
-defineKind({ kind: 'veth', options: vethAttributes as unknown as AnyTable })
+defineKind({
+  kind: 'veth',
+  options: vethAttributes as unknown as AnyTable,
+  maker: 'has two ends: use createVeth',
+  kernel: { config: 'CONFIG_VETH', module: 'veth' },
+})
