@@ -80,6 +80,31 @@ export {
   Routes,
 } from './rtnetlink/routes.js'
 export { InterruptedDumpError } from './rtnetlink/talk.js'
+export type {
+  ClassKinds,
+  ClassOptionsOf,
+  ClassPlace,
+  NewClassOfKind,
+  NewRawClass,
+  TrafficClass,
+} from './rtnetlink/traffic/class.js'
+export { type ClassFilter, type EnsuredClass, LinkClasses } from './rtnetlink/traffic/classes.js'
+export type {
+  NewQdiscOfKind,
+  NewRawQdisc,
+  Qdisc,
+  QdiscKinds,
+  QdiscOptionsOf,
+  QdiscPlace,
+} from './rtnetlink/traffic/qdisc.js'
+export type { CodelOptions, FqCodelOptions, FqOptions, SfqOptions } from './rtnetlink/traffic/qdiscs/fair.js'
+export type { FifoOptions, PrioOptions } from './rtnetlink/traffic/qdiscs/fifo.js'
+export type { HtbClassOptions, HtbOptions } from './rtnetlink/traffic/qdiscs/htb.js'
+export type { Chance, LossGilbert, LossStates, NetemOptions } from './rtnetlink/traffic/qdiscs/netem.js'
+export type { TbfOptions } from './rtnetlink/traffic/qdiscs/tbf.js'
+export { type EnsuredQdisc, LinkQdiscs, type QdiscFilter, type QdiscMatch, Qdiscs } from './rtnetlink/traffic/qdiscs.js'
+export type { TrafficStatistics } from './rtnetlink/traffic/statistics.js'
+export type { Rate } from './rtnetlink/traffic/units.js'
 export type { BatchIterator, BatchOptions, FrameBatch } from './tuntap/batch.js'
 export type { PacketStats } from './tuntap/device.js'
 export type { FrameIterator } from './tuntap/frame-iterator.js'

@@ -39,6 +39,9 @@ const preamble = `
 #include <linux/net_namespace.h>
 #include <linux/neighbour.h>
 #include <linux/if_vlan.h>
+#include <linux/gen_stats.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/veth.h>
 `
 
@@ -57,6 +60,7 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   IFLA_BRPORT_MCAST_MAX_GROUPS: [6, 3],
   IFLA_BRPORT_NEIGH_VLAN_SUPPRESS: [6, 4],
   IFLA_BRPORT_BACKUP_NHID: [6, 6],
+  TCA_NETEM_PRNG_SEED: [6, 6],
 }
 
 /** Names that no header for programs has, and where they are: nothing can be held against them. */

@@ -55,6 +55,12 @@ export const u32 = integer(
   (view, offset) => view.getUint32(offset, LE),
   (view, offset, value) => view.setUint32(offset, value, LE),
 )
+export const s16 = integer(
+  2,
+  true,
+  (view, offset) => view.getInt16(offset, LE),
+  (view, offset, value) => view.setInt16(offset, value, LE),
+)
 export const s32 = integer(
   4,
   true,
@@ -105,6 +111,18 @@ export const counter64: FieldType<number> = {
   },
 }
 
+/** A signed 64-bit integer as a number, exact up to 2^53. */
+export const s64: FieldType<number> = {
+  size: 8,
+  alignment: 8,
+  absent: 0,
+  read: (source, offset) => Number(source.view.getBigInt64(offset, LE)),
+  write(writer, offset, value, name) {
+    checkInteger(value, name, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)
+    writer.view.setBigInt64(offset, BigInt(value), LE)
+  },
+}
+
 /** A fixed number of octets. */
 export function octets(size: number): FieldType<Uint8Array> {
   return {
@@ -139,6 +157,7 @@ export class Struct<F extends Fields = Fields> {
   readonly fields: readonly PlacedField[]
   /** sizeof the struct, with C's padding at its end. */
   readonly size: number
+  readonly alignment: number
 
   /** `name` is the struct's name in C; `table` maps our names to [the member's name in C, its type], in the order of C. */
   constructor(
@@ -155,6 +174,7 @@ export class Struct<F extends Fields = Fields> {
       return field
     })
     this.size = Math.ceil(offset / alignment) * alignment
+    this.alignment = alignment
     allStructs.push(this as unknown as Struct)
   }
 
@@ -173,12 +193,27 @@ export class Struct<F extends Fields = Fields> {
 
   /** Appends the struct; members that are not given are zero. */
   encode(writer: Writer, value: Partial<StructOf<Struct<F>>>): void {
-    const start = writer.reserve(this.size)
+    this.write(writer, writer.reserve(this.size), value)
+  }
+
+  /** Writes the struct's members to zeroed bytes at `start`. */
+  write(writer: Writer, start: number, value: Partial<StructOf<Struct<F>>>): void {
     const given = value as Record<string, unknown>
     for (const field of this.fields) {
       const member = given[field.key]
       if (member !== undefined) field.type.write(writer, start + field.offset, member, `${this.name}.${field.name}`)
     }
+  }
+}
+
+/** A struct as a member of another. */
+export function member<S extends Struct>(struct: S): FieldType<StructOf<S>> {
+  return {
+    size: struct.size,
+    alignment: struct.alignment,
+    absent: struct.decode({ bytes: new Uint8Array(0), view: new DataView(new ArrayBuffer(0)) }, 0, 0) as StructOf<S>,
+    read: (source, offset) => struct.decode(source, offset, struct.size) as StructOf<S>,
+    write: (writer, offset, value) => struct.write(writer, offset, value as Parameters<S['encode']>[1]),
   }
 }
 

@@ -7,12 +7,14 @@ import { createNamespace } from '../../dist/namespace/open.js'
 import { netlinkConstants } from '../../dist/netlink/message.js'
 import { linkMessage } from '../../dist/rtnetlink/link-attributes.js'
 import { change } from '../../dist/rtnetlink/talk.js'
+import { handleConstants } from '../../dist/rtnetlink/traffic/handles.js'
+import { qdiscMessage } from '../../dist/rtnetlink/traffic/message.js'
 import { runProgram } from './program.js'
 
 /**
  * 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': to become another user. 'nobody':
  * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. 'kind:vlan': a kernel with this kind of
- * link. 'kernel:6.7': one at least as new. Anything else is the name of a program.
+ * link; 'qdisc:tbf': with this kind of queueing discipline. 'kernel:6.7': one at least as new. Anything else is the name of a program.
  */
 export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
 
@@ -24,6 +26,7 @@ const known = new Map<Requirement, string | undefined>()
 /** Requirements with a parameter, by what stands before the colon. Why it is not met, or undefined. */
 const probes: Readonly<Record<string, (parameter: string) => Promise<string | undefined>>> = {
   kind: (kind) => probeKind(kind),
+  qdisc: (kind) => probeQdisc(kind),
   kernel: async (version) => {
     const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
     const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
@@ -51,6 +54,28 @@ async function probeKind(kind: string): Promise<string | undefined> {
     (error: NetkitError) => error.code,
   )
   return code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${kind} links` : undefined
+}
+
+/** The same of a queueing discipline: it is looked for before its options are. */
+async function probeQdisc(kind: string): Promise<string | undefined> {
+  const unable = await missing('namespaces')
+  if (unable !== undefined) return unable
+  await using box = await createNamespace()
+  const { TC_H_ROOT, TC_H_INGRESS } = handleConstants
+  const isIngress = kind === 'ingress' || kind === 'clsact'
+  const asked = change(box, {
+    definition: qdiscMessage,
+    request: 'RTM_NEWQDISC',
+    flags: netlinkConstants.NLM_F_CREATE | netlinkConstants.NLM_F_EXCL,
+    header: { index: 1, parent: isIngress ? TC_H_INGRESS : TC_H_ROOT, handle: isIngress ? 0xffff_0000 : 0x1_0000 },
+    attributes: { kind },
+    what: '',
+  })
+  const code = await asked.then(
+    () => undefined,
+    (error: NetkitError) => error.code,
+  )
+  return code === 'ENOENT' || code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${kind} qdisc` : undefined
 }
 
 async function missing(requirement: Requirement): Promise<string | undefined> {
