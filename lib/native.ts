@@ -50,7 +50,10 @@ export interface Native {
   ownDescriptor(fd: number): void
   /** Takes a descriptor back: nothing closes it any more. False when it was not owned. */
   disownDescriptor(fd: number): boolean
-  /** Closes an owned descriptor on the work thread, after all work queued before. Resolves to 0, or -EBADF when not owned. */
+  /**
+   * Closes an owned descriptor on the thread for closing, after all work that was handed in with it. Resolves to 0, or -EBADF
+   * when not owned.
+   */
   closeDescriptor(fd: number): Promise<number>
   /** The same on this thread, now. */
   closeDescriptorNow(fd: number): number
@@ -92,7 +95,7 @@ export interface Native {
   /** mount(2) with no type and no data, on this thread. A path that is too long, or has a zero byte, is -ENAMETOOLONG. */
   mount(source: string, target: string, flags: number): number
   /**
-   * umount2(2), on the work thread, provided that `target` is the file with this device and inode number: otherwise -ESTALE.
+   * umount2(2), on the thread for closing, provided that `target` is the file with this device and inode number: otherwise -ESTALE.
    * Resolves to 0 or a negated errno, -ENAMETOOLONG as above.
    */
   unmount(target: string, flags: number, device: number, inode: number): Promise<number>

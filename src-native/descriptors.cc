@@ -126,7 +126,7 @@ napi_value CloseDescriptor(napi_env env, napi_callback_info info) {
   if (!arguments.ok()) return nullptr;
   Environment& environment = arguments.environment();
   if (!LetGo(environment, fd)) return environment.Resolved(-EBADF);
-  return environment.Submit(new CloseJob(fd));
+  return environment.SubmitSlow(new CloseJob(fd), fd);
 }
 
 napi_value CloseDescriptorNow(napi_env env, napi_callback_info info) {
@@ -137,7 +137,7 @@ napi_value CloseDescriptorNow(napi_env env, napi_callback_info info) {
   if (!LetGo(environment, fd)) return Number(env, -EBADF);
   if (!environment.descriptors().Used(fd)) return Number(env, Close(fd));
   // Work that was handed in would hit whatever gets the number next: the close goes behind it.
-  environment.SubmitUnheard(new CloseJob(fd));
+  environment.SubmitSlowUnheard(new CloseJob(fd), fd);
   return Number(env, 0);
 }
 

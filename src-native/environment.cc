@@ -50,7 +50,9 @@ napi_status Environment::Prepare() {
       env_, [](napi_async_cleanup_hook_handle hook, void* data) { static_cast<Environment*>(data)->Close(hook); }, this,
       &hook_);
   if (status != napi_ok) return status;
-  if (work_thread_.Start(this) != 0) return napi_generic_failure;
+  if (work_thread_.Start(this, "netkit") != 0 || slow_thread_.Start(this, "netkit-close") != 0) {
+    return napi_generic_failure;
+  }
 
   napi_value name = nullptr, global = nullptr, promise = nullptr, executor = nullptr, poller = nullptr;
   status = napi_create_string_utf8(env_, "netkit", NAPI_AUTO_LENGTH, &name);
@@ -133,9 +135,38 @@ napi_value Environment::SubmitRefused(Job* job, int error) {
   return promise;
 }
 
-void Environment::SubmitUnheard(Job* job) {
+napi_value Environment::SubmitSlow(Job* job, int fd) {
+  napi_value promise = MakePromise(job);
+  if (promise == nullptr) return nullptr;
+  PushSlow(job, fd);
+  return promise;
+}
+
+void Environment::SubmitSlowUnheard(Job* job, int fd) { PushSlow(job, fd); }
+
+void Environment::PushSlow(Job* job, int fd) {
   Pend();
-  work_thread_.Push(job);
+  if (fd >= 0 && descriptors_.Used(fd)) {
+    job->behind_ = fd;
+    blocked_.Push(job);
+  } else {
+    slow_thread_.Push(job);
+  }
+}
+
+// A job that used the descriptor is done.
+void Environment::Unused(int fd) {
+  descriptors_.RemoveUser(fd);
+  if (blocked_.empty() || descriptors_.Used(fd)) return;
+  JobList rest;
+  while (Job* job = blocked_.Pop()) {
+    if (job->behind_ == fd) {
+      slow_thread_.Push(job);
+    } else {
+      rest.Push(job);
+    }
+  }
+  blocked_.Swap(rest);
 }
 
 napi_value Environment::Resolved(int value) {
@@ -171,7 +202,7 @@ void Environment::Drain() {
   napi_open_callback_scope(env_, nullptr, context_, &callbacks);
   while (Job* job = done.Pop()) {
     if (job->own_thread_) entering_threads_.Joined(job);
-    if (job->used_descriptor_ >= 0) descriptors_.RemoveUser(job->used_descriptor_);
+    if (job->used_descriptor_ >= 0) Unused(job->used_descriptor_);
     napi_handle_scope each = nullptr;
     napi_open_handle_scope(env_, &each);
     Settle(job);
@@ -264,7 +295,9 @@ void Environment::Close(napi_async_cleanup_hook_handle hook) {
   closing_ = true;
   JobList rest;
   work_thread_.Stop(rest);
+  slow_thread_.Stop(rest);
   entering_threads_.Stop(rest);
+  rest.Append(blocked_);
   rest.Append(completed_);  // no other thread is left
   while (Job* job = rest.Pop()) Drop(job);
   while (pollers_ != nullptr) pollers_->Close();

@@ -35,8 +35,11 @@ class Environment {
   napi_value SubmitApart(Job* job);
   // Where the job belongs: on its own thread if it enters a namespace. `error` is that of SetNamespace().
   napi_value SubmitEntering(EnteringJob* job, int error);
-  // Hands in a job whose result nobody waits for.
-  void SubmitUnheard(Job* job);
+  // Hands in a job that may take long and that no other has to wait for: closing, unmounting. `fd`: it starts when no
+  // job uses that descriptor any more.
+  napi_value SubmitSlow(Job* job, int fd = -1);
+  // The same for a job whose result nobody waits for.
+  void SubmitSlowUnheard(Job* job, int fd);
   // Answers for a job that cannot be started; `error` is a negated errno.
   napi_value SubmitRefused(Job* job, int error);
   // A promise that is resolved already.
@@ -67,6 +70,8 @@ class Environment {
   napi_status Prepare();
   napi_value MakePromise(Job* job);
   void Pend();
+  void PushSlow(Job* job, int fd);
+  void Unused(int fd);
   void Drain();
   void AnswerNudges();
   void Settle(Job* job);
@@ -82,6 +87,8 @@ class Environment {
   JobList completed_;  // guarded by mutex_
   Descriptors descriptors_;
   WorkThread work_thread_;
+  WorkThread slow_thread_;
+  JobList blocked_;  // behind work that uses their descriptor
   EnteringThreads entering_threads_;
   Poller* pollers_ = nullptr;
   Job* starting_ = nullptr;

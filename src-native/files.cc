@@ -66,7 +66,7 @@ napi_value Unmount(napi_env env, napi_callback_info info) {
   if (!arguments.ok()) return nullptr;
   Environment& environment = arguments.environment();
   if (length == sizeof(target)) return environment.Resolved(-ENAMETOOLONG);
-  return environment.Submit(new UnmountJob(target, flags, device, inode));
+  return environment.SubmitSlow(new UnmountJob(target, flags, device, inode));
 }
 
 napi_value LockFile(napi_env env, napi_callback_info info) {

@@ -38,6 +38,7 @@ class Job {
   Job* next_ = nullptr;
   napi_ref resolve_ = nullptr;  // the promise's resolve function; null when nobody waits
   int used_descriptor_ = -1;    // one that must not be closed before this job is done
+  int behind_ = -1;             // this one starts when nothing uses that descriptor any more
   bool own_thread_ = false;     // it ran, or runs, on thread_
   uv_thread_t thread_ = {};
   Environment* environment_ = nullptr;

@@ -8,8 +8,9 @@
 
 namespace netkit {
 
-int WorkThread::Start(Environment* environment) {
+int WorkThread::Start(Environment* environment, const char* name) {
   environment_ = environment;
+  name_ = name;
   int error = uv_mutex_init(&mutex_);
   if (error != 0) return error;
   error = uv_cond_init(&wake_);
@@ -52,7 +53,7 @@ void WorkThread::Stop(JobList& rest) {
 
 void WorkThread::Main(void* self) {
   WorkThread* thread = static_cast<WorkThread*>(self);
-  prctl(PR_SET_NAME, "netkit");
+  prctl(PR_SET_NAME, thread->name_);
   // The thread's own id would not do: /proc may be of another pid namespace, and has other numbers then.
   char link[40] = {};
   if (readlink("/proc/thread-self", link, sizeof(link) - 1) > 0) {

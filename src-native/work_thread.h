@@ -8,12 +8,12 @@
 
 namespace netkit {
 
-// One thread an environment, started with it and in its namespace. Jobs run one after the other, in the order of
-// Push(): a close that was asked for after an exchange cannot overtake it.
+// A thread of an environment, started with it and in its namespace. Jobs run one after the other, in the order of
+// Push(). There is one for requests and one for what may take long and nobody waits behind.
 class WorkThread {
  public:
-  // Returns 0 or a negated errno.
-  int Start(Environment* environment);
+  // `name` is what the system shows. Returns 0 or a negated errno.
+  int Start(Environment* environment, const char* name);
   void Push(Job* job);
   // Waits for the running job, ends the thread, and hands over what had not been started.
   void Stop(JobList& rest);
@@ -26,6 +26,7 @@ class WorkThread {
   void Loop();
 
   Environment* environment_ = nullptr;
+  const char* name_ = "";
   uv_thread_t thread_ = {};
   uv_mutex_t mutex_ = {};
   uv_cond_t wake_ = {};

@@ -8,6 +8,7 @@ import { test } from 'tap'
 import { native } from '../dist/native.js'
 import {
   ask,
+  dump,
   ifinfomsg,
   NONE,
   needs,
@@ -275,4 +276,34 @@ needs(unprivileged, 'the garbage collector closes pollers that are not started',
   poller.close()
   t.equal(await native.closeDescriptor(fd), 0)
   t.equal(await native.closeDescriptor(other), 0)
+})
+
+needs(noTun, 'a close comes after the work with its descriptor, and holds up no other', async (t) => {
+  const namespace = await native.createNamespace()
+  const fd = await openNetlink(namespace)
+  const other = await openNetlink(namespace)
+  const reply = Buffer.alloc(65536)
+  const order: string[] = []
+  const work = Array.from({ length: 20 }, async () => {
+    const { sent, received } = await native.exchange(fd, dump(), reply)
+    order.push(sent > 0 && received > 0 ? 'done' : 'not done')
+  })
+  const closing = native.closeDescriptor(fd).then((status) => order.push(`closed ${status}`))
+  t.equal((await native.exchange(fd, dump(), reply)).sent, -EBADF, 'nothing more goes to it')
+  await Promise.all([...work, closing])
+  t.same(order, [...Array(20).fill('done'), 'closed 0'])
+
+  // The kernel takes some 18 ms for each.
+  const taps = await Promise.all(
+    Array.from({ length: 12 }, () => native.openTun(namespace, 'tap%d', IFF_TAP_NO_PI, new Uint32Array(0))),
+  )
+  let closed = 0
+  const closes = taps.map(async (tap) => {
+    await native.closeDescriptor(tap.fd)
+    closed++
+  })
+  t.equal(await ask(other, RTM_GETLINK, 0, ifinfomsg(1)), -1, 'a link, and no error')
+  t.ok(closed < 12, `${closed} of 12 taps were closed before a request that came after them was answered`)
+  await Promise.all(closes)
+  for (const each of [other, namespace]) t.equal(await native.closeDescriptor(each), 0)
 })
