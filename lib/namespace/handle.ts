@@ -1,6 +1,6 @@
 /** What a Namespace holds: the descriptor, the identity, and the netlink connections that were opened for it. */
 import { openSync } from 'node:fs'
-import { AbortError, namedError } from '../errors.js'
+import { namedError } from '../errors.js'
 import { native } from '../native.js'
 import { NetlinkConnection } from '../netlink/connection.js'
 import { type NamespaceIdentity, ownIdentity, ownNamespacePath, sameNamespace } from './identity.js'
@@ -19,7 +19,7 @@ export class NamespaceHandle implements NamespaceIdentity {
   readonly isOwn: boolean
   #closed = false
   #descriptor: number
-  readonly #connections = new Map<number, Promise<NetlinkConnection>>()
+  readonly #connections = new Map<number, NetlinkConnection>()
 
   /** @param descriptor owned by the environment from here on; -1 for the environment's own namespace */
   constructor(
@@ -65,29 +65,15 @@ export class NamespaceHandle implements NamespaceIdentity {
     return this.#descriptor
   }
 
-  /** The netlink connection of a protocol, opened at its first use, and again when someone closed it. */
-  async connection(protocol: number): Promise<NetlinkConnection> {
-    const known = this.#connections.get(protocol) ?? this.#open(protocol)
-    const connection = await known
-    if (this.#closed) throw this.#wasClosed()
-    if (!connection.closed) return connection
-    if (this.#connections.get(protocol) === known) this.#connections.delete(protocol)
-    const another = await (this.#connections.get(protocol) ?? this.#open(protocol))
-    if (this.#closed) throw this.#wasClosed()
-    return another
-  }
-
-  #open(protocol: number): Promise<NetlinkConnection> {
-    const opening = NetlinkConnection.open(this.descriptor, protocol)
-    this.#connections.set(protocol, opening)
-    opening.catch(() => {
-      if (this.#connections.get(protocol) === opening) this.#connections.delete(protocol)
-    })
-    return opening
-  }
-
-  #wasClosed(): AbortError {
-    return new AbortError(`${this.label} was closed`)
+  /** The netlink connection of a protocol, opened at its first use, and again when someone closed it. Throws EBADF. */
+  connection(protocol: number): NetlinkConnection {
+    this.check()
+    let connection = this.#connections.get(protocol)
+    if (connection === undefined || connection.closed) {
+      connection = new NetlinkConnection(this.descriptor, protocol)
+      this.#connections.set(protocol, connection)
+    }
+    return connection
   }
 
   /** Closes the connections, then the descriptor. The handle is closed at once; the promise tells when nothing is left. */
@@ -96,11 +82,8 @@ export class NamespaceHandle implements NamespaceIdentity {
     this.#closed = true
     const connections = [...this.#connections.values()]
     this.#connections.clear()
-    const closing = connections.map(async (opening) => {
-      const connection = await opening.catch(() => undefined)
-      await connection?.close()
-    })
-    // Work that was queued with this descriptor is done before it is closed: the addon keeps their order.
+    const closing = connections.map((connection) => connection.close())
+    // Work that was handed in with this descriptor is done before it is closed.
     if (this.#descriptor >= 0) closing.push(native.closeDescriptor(this.#descriptor).then(() => {}))
     await Promise.all(closing)
   }

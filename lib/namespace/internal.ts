@@ -45,10 +45,17 @@ export function capabilityHint(namespace: Namespace, capability: Capability): st
 
 /**
  * The netlink connection of this namespace handle for a protocol (NETLINK_ROUTE by default), opened at its first use and
- * closed with the handle. Rejects with EBADF when the handle is closed, with an AbortError when that happens meanwhile.
+ * closed with the handle. What is asked of it before it is open is sent when it is. Throws EBADF when the handle is closed.
  */
-export async function netlinkOf(namespace: Namespace, protocol = 0): Promise<NetlinkConnection> {
+export function connectionOf(namespace: Namespace, protocol = 0): NetlinkConnection {
   return handleOf(namespace).connection(protocol)
+}
+
+/** The same, when it is open. Rejects with an AbortError when the handle is closed meanwhile. */
+export async function netlinkOf(namespace: Namespace, protocol = 0): Promise<NetlinkConnection> {
+  const connection = connectionOf(namespace, protocol)
+  await connection.opened()
+  return connection
 }
 
 /**

@@ -134,11 +134,11 @@ export class Batch<T = unknown> {
   }
 
   /** Waits for nothing. */
-  abandon(): void {
+  abandon(error: unknown): void {
     this.#drained = true
     if (this.#settled) return
     this.#settled = true
-    this.#reject(new AbortError(`${this.what}: the connection was closed`))
+    this.#reject(error)
   }
 
   #failWith(item: T, error: (description: Description) => unknown): void {
@@ -174,6 +174,25 @@ export class Batch<T = unknown> {
     }
     this.#reject(first)
   }
+}
+
+/** A batch, and the promise that it settles. `signal` stops it, and `stopped` is called then. */
+export function startBatch<T>(
+  source: BatchSource<T>,
+  signal: AbortSignal | undefined,
+  stopped: () => void,
+): { batch: Batch; settled: Promise<void> } {
+  let batch: Batch<T> | undefined
+  const stop = () => {
+    batch?.stop(new AbortError(`${wordsOf(source)}: aborted`, signal?.reason))
+    stopped()
+  }
+  const settled = new Promise<void>((resolve, reject) => {
+    batch = new Batch(source, resolve, reject)
+    if (signal?.aborted) stop()
+    else signal?.addEventListener('abort', stop, { once: true })
+  }).finally(() => signal?.removeEventListener('abort', stop))
+  return { batch: batch as unknown as Batch, settled }
 }
 
 /** The requests of a batch that travel together, numbered one after another. */

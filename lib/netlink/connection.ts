@@ -7,7 +7,7 @@ import { AbortError, NetkitError, systemError } from '../errors.js'
 import { type ExchangeResult, native, type Poller } from '../native.js'
 import { type Acknowledgement, decodeAcknowledgement, wordsOf } from './acknowledgement.js'
 import { Malformed } from './attribute.js'
-import { Batch, BatchChunk, type BatchSource } from './batch.js'
+import { Batch, BatchChunk, type BatchSource, startBatch } from './batch.js'
 import { align4, LITTLE_ENDIAN, type Source, sourceOf } from './bytes.js'
 import { type Message, messageAt, netlinkConstants } from './message.js'
 import { EBADMSG, failureOf, malformedAnswer, type Outcome, type Pending, type Request, refusalOf } from './request.js'
@@ -45,8 +45,10 @@ interface Delivery {
 }
 
 export class NetlinkConnection {
-  readonly #fd: number
-  readonly #receiveBuffer: number
+  /** -1 until the socket is open. */
+  #fd = -1
+  #receiveBuffer = 0
+  readonly #opening: Promise<void>
   /** Not sent yet: those from `#head` on. */
   readonly #waiting: (Pending | Batch)[] = []
   #head = 0
@@ -62,15 +64,41 @@ export class NetlinkConnection {
   #poller: Poller | undefined
   #closing: Promise<void> | undefined
 
-  private constructor(fd: number, sequence: number) {
-    this.#fd = fd
+  /**
+   * Opens a connection in a namespace, by descriptor (-1: the environment's own). It can be used at once: what is asked for
+   * meanwhile is sent when the socket is open, or rejected with the error of that. Requests are numbered from `sequence` + 1.
+   */
+  constructor(namespace: number, protocol: number, sequence = 0) {
     this.#sent = new UnderWay(sequence)
-    this.#receiveBuffer = receiveBufferOf(fd)
+    this.#opening = this.#open(namespace, protocol)
+    this.#opening.catch(() => {})
   }
 
-  /** Opens a connection in a namespace, by descriptor (-1: the environment's own). Requests are numbered from `sequence` + 1. */
+  /** The same, when it is open. */
   static async open(namespace: number, protocol: number, sequence = 0): Promise<NetlinkConnection> {
-    return new NetlinkConnection(await openNetlinkSocket(namespace, protocol), sequence)
+    const connection = new NetlinkConnection(namespace, protocol, sequence)
+    await connection.opened()
+    return connection
+  }
+
+  /** Resolves when the socket is open. Rejects when it could not be, or the connection was closed before. */
+  async opened(): Promise<void> {
+    await this.#opening
+    if (this.#closing !== undefined) throw new AbortError('the netlink connection was closed')
+  }
+
+  async #open(namespace: number, protocol: number): Promise<void> {
+    try {
+      const fd = await openNetlinkSocket(namespace, protocol)
+      this.#fd = fd
+      if (this.#closing !== undefined) return
+      this.#receiveBuffer = receiveBufferOf(fd)
+    } catch (error) {
+      this.#closing ??= Promise.resolve()
+      this.#abandon(() => error)
+      throw error
+    }
+    this.#send()
   }
 
   get closed(): boolean {
@@ -99,50 +127,39 @@ export class NetlinkConnection {
    * and their number in `failed`; the other requests are sent all the same.
    */
   requestMany<T>(source: BatchSource<T>, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (this.#closing !== undefined) {
-        reject(new AbortError(`${wordsOf(source)}: the connection is closed`))
-        return
-      }
-      const stop = () => {
-        batch.stop(new AbortError(`${wordsOf(source)}: aborted`, signal?.reason))
-        this.#schedule()
-      }
-      const off = () => signal?.removeEventListener('abort', stop)
-      const batch: Batch = new Batch<T>(
-        source,
-        () => {
-          off()
-          resolve()
-        },
-        (error) => {
-          off()
-          reject(error)
-        },
-      ) as unknown as Batch
-      this.#waiting.push(batch)
-      if (signal?.aborted) stop()
-      else signal?.addEventListener('abort', stop, { once: true })
-      this.#schedule()
-    })
+    const { batch, settled } = startBatch(source, signal, () => this.#schedule())
+    if (this.#closing === undefined) this.#waiting.push(batch)
+    else batch.abandon(new AbortError(`${batch.what}: the connection is closed`))
+    this.#schedule()
+    return settled
   }
 
   /** Closes the socket. What waits is rejected with an AbortError. Resolves when the descriptor is closed; idempotent. */
   close(): Promise<void> {
     if (this.#closing === undefined) {
       this.#poller?.close()
-      this.#closing = native.closeDescriptor(this.#fd).then(() => {})
-      const waiting = [...this.#sent.all(), ...this.#waiting.splice(0).slice(this.#head)]
-      this.#head = 0
-      this.#sent.clear()
-      for (const delivery of this.#inbox.splice(0)) returnSlab(delivery.slab)
-      for (const entry of waiting) {
-        if (entry instanceof Batch) entry.abandon()
-        else if (entry instanceof BatchChunk) entry.batch.abandon()
-        else entry.reject(new AbortError(`${wordsOf(entry.request)}: the connection was closed`))
-      }
+      this.#closing = this.#closeSocket()
+      this.#abandon((words) => new AbortError(`${words}: the connection was closed`))
     }
     return this.#closing
+  }
+
+  async #closeSocket(): Promise<void> {
+    if (this.#fd < 0) await this.#opening.catch(() => {})
+    if (this.#fd >= 0) await native.closeDescriptor(this.#fd)
+  }
+
+  /** Rejects everything; `error` makes an error from the words for what was being done. */
+  #abandon(error: (words: string) => unknown): void {
+    const waiting = [...this.#sent.all(), ...this.#waiting.splice(0).slice(this.#head)]
+    this.#head = 0
+    this.#sent.clear()
+    for (const delivery of this.#inbox.splice(0)) returnSlab(delivery.slab)
+    for (const entry of waiting) {
+      if (entry instanceof Batch) entry.abandon(error(entry.what))
+      else if (entry instanceof BatchChunk) entry.batch.abandon(error(entry.batch.what))
+      else entry.reject(error(wordsOf(entry.request)))
+    }
   }
 
   /** At the end of this tick: after every promise callback that is ready to run, so that what they ask for travels along. */
@@ -158,6 +175,7 @@ export class NetlinkConnection {
   #send(): void {
     while (
       this.#closing === undefined &&
+      this.#fd >= 0 &&
       this.#head < this.#waiting.length &&
       this.#underWay + this.#inbox.length < CHUNKS_UNDER_WAY &&
       !this.#dumping &&

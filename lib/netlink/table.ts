@@ -95,8 +95,10 @@ export class AttributeTable<D extends Definition> {
    */
   encode(writer: Writer, values: Values<D>, header: Context['header'] = noContext.header, path?: string): void {
     const context: Context = { header, siblings: values as Record<string, unknown> }
-    for (const [key, value] of Object.entries(values)) {
-      if (value === undefined) continue
+    // Not Object.entries: it makes an array for each.
+    for (const key in values) {
+      const value: unknown = values[key as keyof typeof values]
+      if (value === undefined || !Object.hasOwn(values, key)) continue
       const attribute = this.#byKey.get(key)
       const name = path === undefined ? (attribute?.name ?? key) : `${path}.${key}`
       if (attribute === undefined) {
@@ -104,9 +106,8 @@ export class AttributeTable<D extends Definition> {
         continue
       }
       const number = attribute.type.nestedFlag === true ? attribute.number | NLA_F_NESTED : attribute.number
-      for (const one of attribute.type.repeated === true ? arrayOf(value, name) : [value]) {
-        writeAttribute(writer, number, attribute.type, one, name, context)
-      }
+      if (attribute.type.repeated !== true) writeAttribute(writer, number, attribute.type, value, name, context)
+      else for (const one of arrayOf(value, name)) writeAttribute(writer, number, attribute.type, one, name, context)
     }
   }
 }

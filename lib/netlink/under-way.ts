@@ -10,6 +10,9 @@ const LARGEST = 0xffff_ffff
 export class UnderWay {
   /** In the order of sending, by sequence number; a chunk by that of its last request. */
   readonly #entries = new Map<number, Entry>()
+  /** The same, from `#front` on, with those that were removed: the first is looked for often. */
+  readonly #order: Entry[] = []
+  #front = 0
   readonly #chunks = new Set<BatchChunk>()
   #sequence: number
 
@@ -28,6 +31,7 @@ export class UnderWay {
   }
 
   clear(): void {
+    this.#order.length = this.#front = 0
     this.#entries.clear()
     this.#chunks.clear()
   }
@@ -38,6 +42,7 @@ export class UnderWay {
     this.#sequence = sequence
     pending.sequence = sequence
     this.#entries.set(sequence, pending)
+    this.#order.push(pending)
     return sequence
   }
 
@@ -59,6 +64,7 @@ export class UnderWay {
   addChunk(chunk: BatchChunk): void {
     this.#sequence = chunk.last
     this.#entries.set(chunk.last, chunk)
+    this.#order.push(chunk)
     this.#chunks.add(chunk)
   }
 
@@ -72,14 +78,27 @@ export class UnderWay {
 
   /** The one that was sent first, unless it is this one. */
   before(entry: Entry): Entry | undefined {
-    for (const first of this.#entries.values()) return first === entry ? undefined : first
+    while (this.#front < this.#order.length) {
+      const first = this.#order[this.#front] as Entry
+      if (this.#entries.get(numberOf(first)) === first) return first === entry ? undefined : first
+      this.#front++
+    }
     return undefined
   }
 
   /** Takes one out. False when it was out already. */
   remove(entry: Entry): boolean {
-    if (!(entry instanceof BatchChunk)) return this.#entries.delete(entry.sequence)
-    this.#chunks.delete(entry)
-    return this.#entries.delete(entry.last)
+    if (!this.#entries.delete(numberOf(entry))) return false
+    if (entry instanceof BatchChunk) this.#chunks.delete(entry)
+    if (this.#entries.size === 0) this.#order.length = this.#front = 0
+    else if (this.#front > 1000) {
+      this.#order.splice(0, this.#front)
+      this.#front = 0
+    }
+    return true
   }
+}
+
+function numberOf(entry: Entry): number {
+  return entry instanceof BatchChunk ? entry.last : entry.sequence
 }

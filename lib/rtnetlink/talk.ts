@@ -1,10 +1,10 @@
 /** Requests to rtnetlink in a namespace, and dumps that survive interruption. */
 import { atCaller, NetkitError, undoOnFailure } from '../errors.js'
-import { capabilityHint, labelOf, netlinkOf } from '../namespace/internal.js'
+import { capabilityHint, connectionOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
 import type { BatchSource } from '../netlink/batch.js'
-import type { Outcome } from '../netlink/connection.js'
+import type { Outcome, Request } from '../netlink/connection.js'
 import { type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
@@ -33,37 +33,56 @@ function encode<S extends Struct, T extends AnyTable>(ask: Ask<S, T>, flags: num
   return ask.definition.encode(rtnetlinkConstants[ask.request], flags, ask.header, ask.attributes)
 }
 
-function describe<S extends Struct, T extends AnyTable>(namespace: Namespace, ask: Ask<S, T>): Description {
-  return {
-    what: ask.what,
-    syscall: ask.request,
-    definition: ask.definition,
-    hint: () => capabilityHint(namespace, 'CAP_NET_ADMIN'),
+/** A question as the connection takes it. One object, as there are many: what errors need is looked up when there is one. */
+class Question<S extends Struct, T extends AnyTable> implements Request {
+  constructor(
+    readonly namespace: Namespace,
+    readonly ask: Ask<S, T>,
+    readonly bytes: Uint8Array,
+    readonly onReply: ((message: Message) => void) | undefined,
+    readonly dump: boolean,
+  ) {}
+
+  get what(): Description['what'] {
+    return this.ask.what
+  }
+
+  get syscall(): string {
+    return this.ask.request
+  }
+
+  get definition(): Description['definition'] {
+    return this.ask.definition
+  }
+
+  hint(): string | undefined {
+    return capabilityHint(this.namespace, 'CAP_NET_ADMIN')
   }
 }
 
-/** Sends a question, and waits for its end. An error has the caller's line. */
-async function send<S extends Struct, T extends AnyTable>(
+const nothing = new Uint8Array(0)
+
+/** Sends a question, at once and in the order of the calls. */
+function send<S extends Struct, T extends AnyTable>(
   namespace: Namespace,
   question: Ask<S, T>,
   bytes: Uint8Array,
   onReply?: (message: Message) => void,
   dump = false,
 ): Promise<Outcome> {
-  const connection = await netlinkOf(namespace)
-  try {
-    return await connection.request({ ...describe(namespace, question), bytes, onReply, dump })
-  } catch (error) {
-    throw atCaller(error)
-  }
+  return connectionOf(namespace).request(new Question(namespace, question, bytes, onReply, dump))
 }
 
-/** Sends a request that changes something. Bad input throws before anything is sent. */
+/** Sends a request that changes something. Bad input throws before anything is sent. An error has the caller's line. */
 export async function change<S extends Struct, T extends AnyTable>(
   namespace: Namespace,
   ask: Ask<S, T>,
 ): Promise<void> {
-  await send(namespace, ask, encode(ask, ask.flags ?? 0))
+  try {
+    await send(namespace, ask, encode(ask, ask.flags ?? 0))
+  } catch (error) {
+    throw atCaller(error)
+  }
 }
 
 /** Options of calls that send many requests. */
@@ -86,7 +105,6 @@ export async function changeMany<S extends Struct, T extends AnyTable>(
   { signal, onProgress }: ManyOptions = {},
 ): Promise<void> {
   const iterator = asks[Symbol.iterator]()
-  const connection = await netlinkOf(namespace)
   const source: BatchSource<Ask<S, T>> = {
     next() {
       const { done, value } = iterator.next()
@@ -95,12 +113,12 @@ export async function changeMany<S extends Struct, T extends AnyTable>(
     write(writer, { definition, request, flags = 0, header, attributes }) {
       definition.write(writer, rtnetlinkConstants[request], flags, header, attributes)
     },
-    describe: (ask) => describe(namespace, ask),
+    describe: (ask) => new Question(namespace, ask, nothing, undefined, false),
     what: () => `cannot make many changes in ${labelOf(namespace)}`,
     onProgress,
   }
   try {
-    await connection.requestMany(source, signal)
+    await connectionOf(namespace).requestMany(source, signal)
   } catch (error) {
     throw atCaller(error)
   } finally {
@@ -116,9 +134,13 @@ export async function ask<S extends Struct, T extends AnyTable, R>(
   read: (message: Message) => R,
 ): Promise<R> {
   let answer: { value: R } | undefined
-  await send(namespace, question, encode(question, question.flags ?? 0), (message) => {
-    answer ??= { value: read(message) }
-  })
+  try {
+    await send(namespace, question, encode(question, question.flags ?? 0), (message) => {
+      answer ??= { value: read(message) }
+    })
+  } catch (error) {
+    throw atCaller(error)
+  }
   if (answer === undefined) {
     throw new NetkitError({
       message: wordsOf(question),
@@ -150,8 +172,12 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
       const result = read(message)
       if (result !== undefined) results.push(result)
     }
-    const { interrupted } = await send(namespace, question, bytes, onReply, true)
-    if (!interrupted) return results
+    try {
+      const { interrupted } = await send(namespace, question, bytes, onReply, true)
+      if (!interrupted) return results
+    } catch (error) {
+      throw atCaller(error)
+    }
   }
   throw new InterruptedDumpError(wordsOf(question), question.request, results, DUMP_ATTEMPTS)
 }
@@ -167,7 +193,7 @@ export function dumpEach<S extends Struct, T extends AnyTable, R>(
   read: (message: Message) => R | undefined,
   options: StreamOptions = {},
 ): AsyncGenerator<R, void, undefined> {
-  const request = { ...describe(namespace, question), bytes: encode(question, NLM_F_DUMP), dump: true }
+  const request = new Question(namespace, question, encode(question, NLM_F_DUMP), undefined, true)
   return new DumpStream(namespace, request, read, options)
 }
 
@@ -175,6 +201,7 @@ export function dumpEach<S extends Struct, T extends AnyTable, R>(
 export async function allOrFirstError<T extends readonly unknown[]>(
   work: T,
 ): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  if (work.length === 0) return [] as unknown as { -readonly [K in keyof T]: Awaited<T[K]> }
   const results = await Promise.allSettled(work)
   const values = results.map((result) => {
     if (result.status === 'rejected') throw atCaller(result.reason)
