@@ -28,6 +28,7 @@ export {
   type NewRawLink,
 } from './rtnetlink/create-link.js'
 export { createVeth } from './rtnetlink/create-veth.js'
+export type { Ipv4Parameters, Ipv6Parameters } from './rtnetlink/device-configuration.js'
 export type {
   Encapsulation,
   EncapsulationRow,
@@ -39,16 +40,36 @@ export type {
   TunnelEncapsulation,
   XfrmEncapsulation,
 } from './rtnetlink/encapsulation.js'
-export type { BridgeBooleans, BridgeOptions, BridgeState } from './rtnetlink/kinds/bridge.js'
+export type {
+  BridgeBooleans,
+  BridgeOptions,
+  BridgeState,
+} from './rtnetlink/kinds/bridge.js'
 export type { BridgePortOptions, BridgePortState } from './rtnetlink/kinds/bridge-port.js'
 export type { MacvlanOptions, MacvlanState } from './rtnetlink/kinds/macvlan.js'
-export type { LinkKindNeeds, LinkKindStates, LinkKinds, PortKindStates, PortKinds } from './rtnetlink/kinds/registry.js'
+export type {
+  LinkKindNeeds,
+  LinkKindStates,
+  LinkKinds,
+  PortKindStates,
+  PortKinds,
+} from './rtnetlink/kinds/registry.js'
 export type { VlanOptions } from './rtnetlink/kinds/vlan.js'
-export { Link, type LinkFlag, type OptionsOf, type WritableOptionsOf } from './rtnetlink/link.js'
-export type { LinkAttributes, LinkStatistics } from './rtnetlink/link-attributes.js'
+export {
+  Link,
+  type LinkFlag,
+  type OptionsOf,
+  type WritableOptionsOf,
+} from './rtnetlink/link.js'
+export type {
+  LinkAttributes,
+  LinkMode,
+  LinkStatistics,
+} from './rtnetlink/link-attributes.js'
+export type { LinkDetails } from './rtnetlink/link-details.js'
 export type { LinkChanges, LinkReference, LinkSettings, NewLink } from './rtnetlink/link-options.js'
 export type { LinkCondition, OperationalState, WaitOptions } from './rtnetlink/link-wait.js'
-export { type EnsuredLink, type LinkFilter, Links } from './rtnetlink/links.js'
+export { type EnsuredLink, type LinkFilter, type LinkReading, Links } from './rtnetlink/links.js'
 export {
   type EnsuredNamespaceId,
   type NamespaceId,
@@ -105,6 +126,8 @@ export type { TbfOptions } from './rtnetlink/traffic/qdiscs/tbf.js'
 export { type EnsuredQdisc, LinkQdiscs, type QdiscFilter, type QdiscMatch, Qdiscs } from './rtnetlink/traffic/qdiscs.js'
 export type { TrafficStatistics } from './rtnetlink/traffic/statistics.js'
 export type { Rate } from './rtnetlink/traffic/units.js'
+export type { VirtualFunction, VirtualFunctionSettings } from './rtnetlink/virtual-functions.js'
+export type { XdpDetachOptions, XdpMode, XdpOptions, XdpState } from './rtnetlink/xdp.js'
 export type { BatchIterator, BatchOptions, FrameBatch } from './tuntap/batch.js'
 export type { PacketStats } from './tuntap/device.js'
 export type { FrameIterator } from './tuntap/frame-iterator.js'

@@ -36,6 +36,8 @@ const preamble = `
 #include <linux/seg6.h>
 #include <linux/seg6_iptunnel.h>
 #include <linux/seg6_local.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/net_namespace.h>
 #include <linux/neighbour.h>
 #include <linux/if_vlan.h>
@@ -50,6 +52,7 @@ const oldest = [6, 1] as const
 
 /** Names that came later, with the kernel that brought them: looked at when the headers are as new. */
 const newer: Readonly<Record<string, readonly [number, number]>> = {
+  DEVCONF_FORCE_FORWARDING: [6, 17],
   IFLA_BR_FDB_N_LEARNED: [6, 7],
   IFLA_BR_FDB_MAX_LEARNED: [6, 7],
   NTF_EXT_LOCKED: [6, 2],
@@ -61,6 +64,8 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   IFLA_BRPORT_NEIGH_VLAN_SUPPRESS: [6, 4],
   IFLA_BRPORT_BACKUP_NHID: [6, 6],
   TCA_NETEM_PRNG_SEED: [6, 6],
+  IFLA_GSO_IPV4_MAX_SIZE: [6, 3],
+  IFLA_GRO_IPV4_MAX_SIZE: [6, 3],
 }
 
 /** Names that no header for programs has, and where they are: nothing can be held against them. */

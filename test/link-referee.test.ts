@@ -20,11 +20,15 @@ const common = {
   gsoMaxSegments: 64,
   groMaxSize: 50_000,
   addressGeneration: 'none',
+  broadcast: 'ff:ff:ff:ff:ff:00',
+  linkMode: 'dormant',
+  dynamic: true,
+  trailers: false,
 } as const
 const shown = {
   mtu: 1400,
   address: '02:00:00:00:00:aa',
-  flags: ['ALLMULTI', 'BROADCAST', 'NOARP', 'PROMISC'],
+  flags: ['ALLMULTI', 'BROADCAST', 'DYNAMIC', 'NOARP', 'NOTRAILERS', 'PROMISC'],
   ifalias: 'to the other side ✓',
   group: '7',
   txqlen: 77,
@@ -34,6 +38,8 @@ const shown = {
   inet6_addr_gen_mode: 'none',
   promiscuity: 1,
   allmulti: 1,
+  broadcast: 'ff:ff:ff:ff:ff:00',
+  linkmode: 'DORMANT',
 }
 
 /** iproute2 adds two of its own. */
@@ -69,10 +75,24 @@ t.test('every common option that is set', await needs('namespaces', 'ip'), async
   t.equal(await left.set(common), left, 'resolves to the link')
   const [json] = await ip(red, 'link', 'show', 'left')
   t.match({ ...json, flags: flagsOf(json.flags) }, shown)
-  await left.set({ arp: true, multicast: true, allMulticast: false, promiscuous: false, alias: '', group: 0 })
+  await left.set({
+    arp: true,
+    multicast: true,
+    allMulticast: false,
+    promiscuous: false,
+    alias: '',
+    group: 0,
+    dynamic: false,
+    trailers: true,
+    linkMode: 'default',
+  })
   const [back] = await ip(red, 'link', 'show', 'left')
   t.same(flagsOf(back.flags), ['BROADCAST', 'MULTICAST'])
-  t.match(back, { group: 'default', promiscuity: 0, allmulti: 0, mtu: 1400 }, 'what is not given stays')
+  t.match(
+    back,
+    { group: 'default', promiscuity: 0, allmulti: 0, mtu: 1400, linkmode: 'DEFAULT' },
+    'what is not given stays',
+  )
   t.notOk('ifalias' in back)
   t.notOk(left.alias)
   for (const addressGeneration of ['eui64', 'random', 'none'] as const) {

@@ -5,6 +5,7 @@ import { type AnyTable, type AttributesOf, unknownTable } from '../netlink/table
 import { normalMac } from '../values/mac.js'
 import { kindOf, type PortKind } from './kinds/registry.js'
 import type { Link } from './link.js'
+import { isDetailAsAsked } from './link-details.js'
 import { numberOptions } from './link-options.js'
 
 /** True when a link has what is asked for an option already. Links among the options are told by their indexes. */
@@ -34,7 +35,7 @@ export function isAsAsked(link: Link, key: string, value: unknown, master: numbe
     default:
       return (numberOptions as readonly string[]).includes(key)
         ? (link.attributes as Record<string, unknown>)[key] === value
-        : isOptionAsAsked(link, key, value)
+        : (isDetailAsAsked(link, key, value) ?? isOptionAsAsked(link, key, value))
   }
 }
 

@@ -71,6 +71,7 @@ export const rtnetlinkConstants = headerConstants({
   RTNLGRP_NSID: 28,
   RTNLGRP_NEXTHOP: 32,
   RTNLGRP_BRVLAN: 33,
+  RTEXT_FILTER_VF: 1,
   RTM_F_CLONED: 0x200,
   RTM_F_LOOKUP_TABLE: 0x1000,
   RTM_F_FIB_MATCH: 0x2000,

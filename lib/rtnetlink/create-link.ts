@@ -8,6 +8,7 @@ import { netlinkConstants } from '../netlink/message.js'
 import { checkString, typeError, valueError } from '../validate.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { addAddress } from './addresses.js'
+import { addAlternativeNames } from './alternative-names.js'
 import { kindOptions, type OwnOptions, withIndexes } from './kind-options.js'
 import { type Kind, kindOf, type LinkKindNeeds, type LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
@@ -180,7 +181,11 @@ export async function makeLink(
   const link = new Link(namespace, payload, true)
   return undoOnFailure(
     async () => {
-      await allOrFirstError([...later.map((step) => link.set(step)), addAddresses(link, options.addresses)])
+      await allOrFirstError([
+        ...nameAgain(link, options.alternativeNames),
+        ...later.map((step) => link.set(step)),
+        addAddresses(link, options.addresses),
+      ])
       return link
     },
     () => link.delete(),
@@ -258,6 +263,13 @@ export function takeBack(namespace: Namespace, link: string | number): Promise<v
 /** Reads a link that a request of the same tick makes. */
 export function fetchAfter(namespace: Namespace, link: string | number): Promise<Uint8Array> {
   return fetchLink(namespace, link, `cannot read ${link} back`)
+}
+
+/** Gives a new link its alternative names, in one request; it is read again for them. */
+export function nameAgain(link: Link, names: readonly string[] = []): Promise<unknown>[] {
+  if (names.length === 0) return []
+  const named = addAlternativeNames(link.namespace, link.index, names, () => link.name)
+  return [requestThenRead(named, link.refresh())]
 }
 
 export async function addAddresses(link: Link, addresses: readonly AddressInput[] = []): Promise<void> {

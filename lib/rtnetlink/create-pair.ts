@@ -8,6 +8,7 @@ import {
   changeOrSayWhatLacks,
   chosenIndex,
   fetchAfter,
+  nameAgain,
   newLinkRequest,
   place,
   takeBack,
@@ -75,6 +76,8 @@ export async function makePair<K extends string>(
         ? await allOrFirstError([finished, readFirst()] as const)
         : [await finished, await readFirst()]
       await allOrFirstError([
+        ...nameAgain(first, left.alternativeNames),
+        ...nameAgain(second, right.alternativeNames),
         ...nearSteps.later.map((step) => first.set(step)),
         ...farSteps.later.map((step) => second.set(step)),
         addAddresses(first, left.addresses),

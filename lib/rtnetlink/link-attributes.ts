@@ -15,15 +15,18 @@ import {
   text,
   words,
 } from '../netlink/attribute.js'
-import { align4 } from '../netlink/bytes.js'
+import { align4, sourceOf } from '../netlink/bytes.js'
 import { headerWords } from '../netlink/header-words.js'
 import { ifinfomsg } from '../netlink/ifinfomsg.js'
-import { MessageDefinition } from '../netlink/message.js'
+import { type Message, MessageDefinition } from '../netlink/message.js'
 import { counter64, Struct, type StructOf } from '../netlink/struct.js'
 import { type AnyTable, type AttributesOf, attributes, dependent, nested } from '../netlink/table.js'
 import { AF_INET, AF_INET6 } from '../values/ip.js'
 import { operationalStates } from './constants.js'
+import { ipv4Configuration } from './device-configuration.js'
 import { dataTableOf, portTableOf } from './kinds/registry.js'
+import { virtualFunctionAttributes } from './virtual-functions.js'
+import { xdpAttributes } from './xdp.js'
 
 const AF_BRIDGE = 7
 
@@ -67,9 +70,21 @@ export const addressGenerationModes = headerWords('IN6_ADDR_GEN_MODE_', {
   random: 3,
 })
 
+/** Where a link that comes up stops, IF_LINK_MODE_… (linux/if.h). */
+export const linkModes = headerWords('IF_LINK_MODE_', { default: 0, dormant: 1, testing: 2 })
+
+export type LinkMode = keyof typeof linkModes
+
+/** Bits of reasons to hold a link down: which are meant, and their values. */
+export const protocolDownReasonAttributes = attributes({
+  mask: [1, 'IFLA_PROTO_DOWN_REASON_MASK', attributeU32],
+  value: [2, 'IFLA_PROTO_DOWN_REASON_VALUE', attributeU32],
+})
+
 export const inet6LinkAttributes = attributes({
   flags: [1, 'IFLA_INET6_FLAGS', attributeU32],
   configuration: [2, 'IFLA_INET6_CONF', binary],
+  // Kernels do not agree on what stands where in it: it is left as it comes.
   statistics: [3, 'IFLA_INET6_STATS', binary],
   cacheInfo: [5, 'IFLA_INET6_CACHEINFO', binary],
   icmpStatistics: [6, 'IFLA_INET6_ICMP6STATS', binary],
@@ -78,7 +93,7 @@ export const inet6LinkAttributes = attributes({
 })
 
 export const inetLinkAttributes = attributes({
-  configuration: [1, 'IFLA_INET_CONF', binary],
+  configuration: [1, 'IFLA_INET_CONF', ipv4Configuration],
 })
 
 /** IFLA_AF_SPEC of a link: one entry for each address family, by the family's number. */
@@ -117,11 +132,12 @@ export const linkAttributes = attributes({
   txQueueLength: [13, 'IFLA_TXQLEN', attributeU32],
   map: [14, 'IFLA_MAP', binary],
   operationalState: [16, 'IFLA_OPERSTATE', words(attributeU8, operationalStates)],
-  linkMode: [17, 'IFLA_LINKMODE', attributeU8],
+  linkMode: [17, 'IFLA_LINKMODE', words(attributeU8, linkModes)],
   info: [18, 'IFLA_LINKINFO', nested(linkInfoAttributes)],
   namespacePid: [19, 'IFLA_NET_NS_PID', attributeU32],
   alias: [20, 'IFLA_IFALIAS', bareText],
-  virtualFunctions: [21, 'IFLA_NUM_VF', attributeU32],
+  virtualFunctionCount: [21, 'IFLA_NUM_VF', attributeU32],
+  virtualFunctions: [22, 'IFLA_VFINFO_LIST', nested(virtualFunctionAttributes)],
   statistics: [23, 'IFLA_STATS64', structure(linkStatistics)],
   families: [26, 'IFLA_AF_SPEC', dependent(familyTable)],
   group: [27, 'IFLA_GROUP', attributeU32],
@@ -140,7 +156,7 @@ export const linkAttributes = attributes({
   gsoMaxSegments: [40, 'IFLA_GSO_MAX_SEGS', attributeU32],
   gsoMaxSize: [41, 'IFLA_GSO_MAX_SIZE', attributeU32],
   padding: [42, 'IFLA_PAD', binary],
-  xdp: [43, 'IFLA_XDP', binary],
+  xdp: [43, 'IFLA_XDP', nested(xdpAttributes)],
   event: [44, 'IFLA_EVENT', attributeU32],
   newNamespaceId: [45, 'IFLA_NEW_NETNSID', attributeS32],
   targetNamespaceId: [46, 'IFLA_TARGET_NETNSID', attributeS32],
@@ -152,18 +168,26 @@ export const linkAttributes = attributes({
   properties: [52, 'IFLA_PROP_LIST', nested(propertyAttributes, { flag: true })],
   alternativeName: [53, 'IFLA_ALT_IFNAME', text],
   permanentMac: [54, 'IFLA_PERM_ADDRESS', hardwareAddress],
+  protocolDownReason: [55, 'IFLA_PROTO_DOWN_REASON', nested(protocolDownReasonAttributes)],
   parentDevice: [56, 'IFLA_PARENT_DEV_NAME', text],
   parentBus: [57, 'IFLA_PARENT_DEV_BUS_NAME', text],
   groMaxSize: [58, 'IFLA_GRO_MAX_SIZE', attributeU32],
   tsoMaxSize: [59, 'IFLA_TSO_MAX_SIZE', attributeU32],
   tsoMaxSegments: [60, 'IFLA_TSO_MAX_SEGS', attributeU32],
   allMulticast: [61, 'IFLA_ALLMULTI', attributeU32],
+  gsoIpv4MaxSize: [63, 'IFLA_GSO_IPV4_MAX_SIZE', attributeU32],
+  groIpv4MaxSize: [64, 'IFLA_GRO_IPV4_MAX_SIZE', attributeU32],
 })
 
 export type LinkAttributes = AttributesOf<typeof linkAttributes>
 
 /** RTM_NEWLINK, RTM_DELLINK, RTM_GETLINK. */
 export const linkMessage = new MessageDefinition(ifinfomsg, linkAttributes)
+
+/** A link's payload, kept, as a message to decode. */
+export function wholePayload(payload: Uint8Array): Message {
+  return { source: sourceOf(payload), type: 0, flags: 0, sequence: 0, start: 0, end: payload.length }
+}
 
 /** A link message within an attribute: VETH_INFO_PEER has the peer's own header and attributes. */
 export const nestedLink: AttributeType<{ header: Partial<StructOf<typeof ifinfomsg>>; attributes: LinkAttributes }> = {

@@ -28,12 +28,26 @@ export async function removeLink(
   await change(namespace, { definition: linkMessage, request: 'RTM_DELLINK', header: { index }, attributes, what })
 }
 
-/** The payload of a link's RTM_NEWLINK. Rejects with ENODEV when there is none of this name or index. */
-export function fetchLink(namespace: Namespace, link: string | number, what: Description['what']): Promise<Uint8Array> {
+/**
+ * The payload of a link's RTM_NEWLINK. Rejects with ENODEV when there is none of this name or index. `more` says what else is
+ * wanted of it, or of which namespace it is.
+ */
+export function fetchLink(
+  namespace: Namespace,
+  link: string | number,
+  what: Description['what'],
+  more: Pick<LinkAttributes, 'filterMask' | 'targetNamespaceId'> = {},
+): Promise<Uint8Array> {
   const { index, attributes } = saying(link)
   return ask(
     namespace,
-    { definition: linkMessage, request: 'RTM_GETLINK', header: { index }, attributes, what },
+    {
+      definition: linkMessage,
+      request: 'RTM_GETLINK',
+      header: { index },
+      attributes: { ...attributes, ...more },
+      what,
+    },
     ({ source, start, end }) => copyOf(source.bytes, start, end),
   )
 }

@@ -1,6 +1,7 @@
 /** The options that every link has, for creating and changing, and how they become a message. */
 import { isNamespace } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
+import type { NamespaceTarget } from '../namespace/open.js'
 import {
   checkBoolean,
   checkInteger,
@@ -15,6 +16,15 @@ import { type AddressInput, checkAddressInput } from './address-options.js'
 import { linkFlags } from './constants.js'
 import type { Link } from './link.js'
 import { addressGenerationModes, type LinkAttributes } from './link-attributes.js'
+import {
+  addDetails,
+  checkDetails,
+  detailKeys,
+  type LateDetails,
+  type LinkDetails,
+  lateDetails,
+  withoutLateDetails,
+} from './link-details.js'
 import { checkAnyLinkName, checkLinkIndex, checkLinkName } from './names.js'
 import type { PortOptions } from './port-options.js'
 
@@ -22,7 +32,7 @@ import type { PortOptions } from './port-options.js'
 export type LinkReference = Link | string | number
 
 /** Options that every kind of link has. What is not given stays as it is, or is the kernel's default. */
-export interface LinkSettings {
+export interface LinkSettings extends LinkDetails {
   /** Brings the interface up or down (IFF_UP). */
   up?: boolean
   /** Maximum transmission unit in bytes. */
@@ -50,6 +60,9 @@ export interface LinkSettings {
   gsoMaxSegments?: number
   /** Largest packet that receive offload may put together, in bytes. */
   groMaxSize?: number
+  /** The same two sizes for IPv4 alone, where they may differ (Linux 6.3). */
+  gsoIpv4MaxSize?: number
+  groIpv4MaxSize?: number
   /** How IPv6 addresses are made for the interface. */
   addressGeneration?: 'eui64' | 'none' | 'stable-privacy' | 'random'
 }
@@ -58,6 +71,8 @@ export interface LinkSettings {
 export interface NewLink extends LinkSettings {
   /** 1 to 15 bytes. One '%d' stands for the first free number. Default: the kind and '%d', as the kernel names it. */
   name?: string
+  /** More names, of up to 127 bytes each, by which it is found too. */
+  alternativeNames?: readonly string[]
   /** Where the link is made. Default: the process's own namespace. */
   namespace?: Namespace
   /** Addresses to give it, with prefix lengths: '10.0.1.1/24', or an object with more (`label`, `noDad` …). */
@@ -73,12 +88,26 @@ export interface NewLink extends LinkSettings {
 export interface LinkChanges extends LinkSettings {
   /** A new name. */
   name?: string
-  /** Moves the link there. Its addresses and routes are lost, as the kernel has it. */
-  namespace?: Namespace
+  /**
+   * Moves the link there. Its addresses and routes are lost, as the kernel has it. Given by `{ pid }`, `{ fd }` or `{ path }`,
+   * the namespace is opened, and `link.namespace` is a handle of your own afterwards: close it when you are done with the link.
+   */
+  namespace?: Namespace | NamespaceTarget
+  /** With `namespace`: the index to have there (Linux 5.13). Default: the one that it has; another when that is taken. */
+  index?: number
 }
 
 const flagOptions = ['up', 'arp', 'multicast', 'allMulticast', 'promiscuous'] as const
-export const numberOptions = ['mtu', 'group', 'txQueueLength', 'gsoMaxSize', 'gsoMaxSegments', 'groMaxSize'] as const
+export const numberOptions = [
+  'mtu',
+  'group',
+  'txQueueLength',
+  'gsoMaxSize',
+  'gsoMaxSegments',
+  'groMaxSize',
+  'gsoIpv4MaxSize',
+  'groIpv4MaxSize',
+] as const
 export const settingKeys = [
   ...flagOptions,
   ...numberOptions,
@@ -87,10 +116,20 @@ export const settingKeys = [
   'port',
   'alias',
   'addressGeneration',
+  ...detailKeys,
 ] as const satisfies readonly (keyof LinkSettings)[]
 
-export const newLinkKeys = [...settingKeys, 'name', 'namespace', 'addresses', 'index', 'txQueues', 'rxQueues'] as const
-export const changeKeys = [...settingKeys, 'name', 'namespace'] as const
+export const newLinkKeys = [
+  ...settingKeys,
+  'name',
+  'namespace',
+  'addresses',
+  'index',
+  'txQueues',
+  'rxQueues',
+  'alternativeNames',
+] as const
+export const changeKeys = [...settingKeys, 'name', 'namespace', 'index'] as const
 
 /** Checks the options of a new link, but for those of its kind. `path` leads to them in what the caller wrote. */
 export function checkNewLink(options: NewLink, path: string, keys: readonly string[] = newLinkKeys): void {
@@ -105,6 +144,13 @@ export function checkNewLink(options: NewLink, path: string, keys: readonly stri
   for (const key of ['txQueues', 'rxQueues'] as const) {
     if (options[key] !== undefined) checkInteger(options[key], `${path}.${key}`, 1, 4096)
   }
+  if (options.alternativeNames !== undefined) {
+    const names: unknown = options.alternativeNames
+    if (!Array.isArray(names)) throw typeError(`${path}.alternativeNames`, 'an array', names)
+    names.forEach((name, i) => {
+      checkAnyLinkName(name, `${path}.alternativeNames[${i}]`)
+    })
+  }
   if (options.addresses !== undefined) {
     if (!Array.isArray(options.addresses)) throw typeError(`${path}.addresses`, 'an array', options.addresses)
     options.addresses.forEach((address, i) => {
@@ -115,6 +161,14 @@ export function checkNewLink(options: NewLink, path: string, keys: readonly stri
 
 export function checkNamespace(value: unknown, name: string): void {
   if (value !== undefined && !isNamespace(value)) throw typeError(name, 'a Namespace', value)
+}
+
+/** A namespace that is given by something else than a handle. */
+export function checkTarget(value: unknown, name: string): NamespaceTarget {
+  if (typeof value !== 'object' || value === null) {
+    throw typeError(name, 'a Namespace, or one of { path }, { pid } and { fd }', value)
+  }
+  return value as NamespaceTarget
 }
 
 /** Checks what can be set on any link. */
@@ -137,6 +191,7 @@ export function checkSettings(options: LinkSettings, path: string): void {
     )
   }
   if (options.master !== undefined && options.master !== null) checkLinkReference(options.master, `${path}.master`)
+  checkDetails(options, path)
   if (options.port !== undefined) {
     checkPlainObject(options.port, `${path}.port`)
     if (options.master === null) throw valueError(`${path}.port`, options.port, 'is for a link that has a master')
@@ -168,6 +223,8 @@ export function flagBits(options: LinkSettings): { flags: number; change: number
     [options.multicast, linkFlags.MULTICAST],
     [options.allMulticast, linkFlags.ALLMULTI],
     [options.promiscuous, linkFlags.PROMISC],
+    [options.dynamic, linkFlags.DYNAMIC],
+    [options.trailers === undefined ? undefined : !options.trailers, linkFlags.NOTRAILERS],
   ]
   let flags = 0
   let change = 0
@@ -179,7 +236,7 @@ export function flagBits(options: LinkSettings): { flags: number; change: number
   return { flags, change }
 }
 
-type LaterSettings = Pick<LinkSettings, 'alias' | 'addressGeneration' | 'port' | 'up'>
+type LaterSettings = Pick<LinkSettings, 'alias' | 'addressGeneration' | 'port' | 'up'> & LateDetails
 
 /**
  * Options of a new link, and what can only be set on it afterwards, one step after another: the kernel passes over the alias of
@@ -189,12 +246,15 @@ type LaterSettings = Pick<LinkSettings, 'alias' | 'addressGeneration' | 'port' |
 export function inSteps<T extends LinkSettings>(options: T): { first: T; later: LaterSettings[] } {
   const { alias, addressGeneration, port, up } = options
   const later: LaterSettings[] = []
-  if (alias !== undefined || addressGeneration !== undefined) later.push({ alias, addressGeneration })
+  const details = lateDetails(options)
+  if (alias !== undefined || addressGeneration !== undefined || details !== undefined) {
+    later.push({ alias, addressGeneration, ...details })
+  }
   const upLater = up === true && addressGeneration !== undefined
   if (port !== undefined) later.push({ port })
   if (upLater) later.push({ up })
-  const up1 = upLater ? undefined : up
-  return { first: { ...options, alias: undefined, addressGeneration: undefined, port: undefined, up: up1 }, later }
+  const first = { ...options, ...withoutLateDetails, alias: undefined, addressGeneration: undefined, port: undefined }
+  return { first: { ...first, up: upLater ? undefined : up }, later }
 }
 
 /** The attributes for options that every link has. `master` is the master's index, 0 for none. */
@@ -207,5 +267,6 @@ export function settingAttributes(options: LinkSettings, master: number | undefi
   if (options.addressGeneration !== undefined) {
     attributes.families = { inet6: { addressGeneration: options.addressGeneration } }
   }
+  addDetails(attributes, options)
   return attributes
 }

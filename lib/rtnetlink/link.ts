@@ -2,30 +2,33 @@
 import { type InspectOptions, inspect } from 'node:util'
 import { hasCode } from '../errors.js'
 import { sameNamespace } from '../namespace/identity.js'
-import { descriptorOf, labelOf } from '../namespace/internal.js'
+import { descriptorOf, isNamespace, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
-import { LITTLE_ENDIAN, sourceOf } from '../netlink/bytes.js'
-import type { Message } from '../netlink/message.js'
+import { openNamespace } from '../namespace/open.js'
+import { LITTLE_ENDIAN } from '../netlink/bytes.js'
 import { valueError } from '../validate.js'
 import { checkPrefix } from '../values/ip.js'
 import { normalMac } from '../values/mac.js'
 import type { Address } from './address.js'
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
+import { addAlternativeNames, removeAlternativeName } from './alternative-names.js'
 import { flagNames, linkFlags } from './constants.js'
 import { checkPortOptions, kindOptions, withIndexes } from './kind-options.js'
 import { kindOf, type LinkKindStates, type LinkKinds } from './kinds/registry.js'
-import { type LinkAttributes, type LinkStatistics, linkMessage } from './link-attributes.js'
+import { type LinkAttributes, linkMessage, wholePayload } from './link-attributes.js'
+import { attachXdp, changeVirtualFunction, detachXdp } from './link-hardware.js'
 import { fetchLink, removeLink } from './link-lookup.js'
 import {
   changeKeys,
-  checkNamespace,
   checkSettings,
+  checkTarget,
   flagBits,
   type LinkChanges,
   linkBrand,
   settingAttributes,
 } from './link-options.js'
+import { LinkProperties } from './link-properties.js'
 import {
   conditionCheck,
   type LinkCondition,
@@ -33,9 +36,11 @@ import {
   type WaitOptions,
   waitForLink,
 } from './link-wait.js'
-import { checkLinkName } from './names.js'
+import { checkAnyLinkName, checkLinkIndex, checkLinkName } from './names.js'
 import { masterFor, type PortOptions, type PortState } from './port-options.js'
 import { change, requestThenRead } from './talk.js'
+import type { VirtualFunctionSettings } from './virtual-functions.js'
+import type { XdpDetachOptions, XdpOptions } from './xdp.js'
 
 /** What is read of the options of a kind, by its name; of a kind without a table, whatever attributes there are. */
 export type OptionsOf<K extends string> = K extends keyof LinkKindStates ? LinkKindStates[K] : WritableOptionsOf<K>
@@ -51,20 +56,24 @@ export type LinkFlag = keyof typeof linkFlags
  *
  * `delete` removes the link. `await using` removes it if netkit created it for this object, and leaves it when it was looked up.
  */
-export class Link<K extends string = string> {
+export class Link<K extends string = string> extends LinkProperties {
   readonly [linkBrand] = true
   #namespace: Namespace
   /** The payload of the RTM_NEWLINK; decoded when someone looks. */
   #payload: Uint8Array
   #attributes: LinkAttributes | undefined
   readonly #created: boolean
+  /** What is read of it beyond the usual (IFLA_EXT_MASK). */
+  readonly #filterMask: number | undefined
   #deleted = false
 
   /** @internal Links come from `createLink`, `links.get` and their like. */
-  constructor(namespace: Namespace, payload: Uint8Array, created: boolean) {
+  constructor(namespace: Namespace, payload: Uint8Array, created: boolean, filterMask?: number) {
+    super()
     this.#namespace = namespace
     this.#payload = payload
     this.#created = created
+    this.#filterMask = filterMask
   }
 
   /** Everything the kernel said, by the names of netkit's table of attributes (linux/if_link.h); unknown ones by number. */
@@ -84,11 +93,6 @@ export class Link<K extends string = string> {
 
   get name(): string {
     return this.attributes.name ?? ''
-  }
-
-  /** More names, which may be longer than 15 bytes. */
-  get alternativeNames(): readonly string[] {
-    return this.attributes.properties?.alternativeNames ?? []
   }
 
   /** The kind: 'veth', 'bridge', 'tun' …; undefined for the loopback and most hardware. */
@@ -151,30 +155,6 @@ export class Link<K extends string = string> {
     return this.attributes.parent
   }
 
-  get alias(): string | undefined {
-    return this.attributes.alias
-  }
-
-  get group(): number {
-    return this.attributes.group ?? 0
-  }
-
-  get txQueueLength(): number {
-    return this.attributes.txQueueLength ?? 0
-  }
-
-  /** How the interface's IPv6 addresses are made; undefined without IPv6. */
-  get addressGeneration(): string | number | undefined {
-    const families = this.attributes.families
-    if (families === undefined || families instanceof Uint8Array) return undefined
-    return (families.inet6 as { addressGeneration?: string | number } | undefined)?.addressGeneration
-  }
-
-  /** Counters since the link was made. */
-  get stats(): Readonly<LinkStatistics> | undefined {
-    return this.attributes.statistics
-  }
-
   get #flagBits(): number {
     return new DataView(this.#payload.buffer, this.#payload.byteOffset).getUint32(8, LITTLE_ENDIAN)
   }
@@ -186,20 +166,32 @@ export class Link<K extends string = string> {
    * up, EPERM without CAP_NET_ADMIN
    */
   async set(changes: LinkChanges & Partial<WritableOptionsOf<K>>): Promise<this> {
+    const elsewhere: unknown = changes?.namespace
+    if (elsewhere !== undefined && !isNamespace(elsewhere)) {
+      const opened = await openNamespace(checkTarget(elsewhere, 'changes.namespace'))
+      try {
+        return await this.set({ ...changes, namespace: opened })
+      } finally {
+        if (this.#namespace !== opened) await opened.close()
+      }
+    }
     const { common, own: given } = kindOptions(this.kind ?? '', changes, changeKeys, 'changes')
     const settings = common as LinkChanges
     checkSettings(settings, 'changes')
     if (settings.name !== undefined) checkLinkName(settings.name, 'changes.name')
-    checkNamespace(settings.namespace, 'changes.namespace')
+    if (settings.index !== undefined) checkLinkIndex(settings.index, 'changes.index')
     if (settings.up === true && settings.addressGeneration !== undefined) {
       // The kernel brings the link up first, and that is when addresses are made.
       await this.set({ ...changes, up: undefined })
       return this.set({ up: true } as typeof changes)
     }
     if (settings.port !== undefined) return this.#setPort(settings.port, { ...changes, port: undefined })
-    const target = settings.namespace ?? this.#namespace
+    const target = (settings.namespace as Namespace | undefined) ?? this.#namespace
     descriptorOf(target) // throws when it is closed
     const moves = !sameNamespace(target, this.#namespace)
+    if (settings.index !== undefined && !moves) {
+      throw valueError('changes.index', settings.index, 'is for a link that moves to another namespace')
+    }
     // It is found again by its name, which somebody may have changed.
     if (moves && settings.name === undefined) await this.#fetch()
     const name = settings.name ?? this.name
@@ -215,6 +207,7 @@ export class Link<K extends string = string> {
         // When it moves, its name finds it there: the index may be taken.
         name: moves ? name : settings.name,
         namespaceFd: moves ? target.fd : undefined,
+        newIndex: settings.index,
         ...settingAttributes(settings, master),
         info: own === undefined ? undefined : { kind: this.kind, data: own },
       },
@@ -239,7 +232,11 @@ export class Link<K extends string = string> {
   async #setPort(port: PortOptions, changes: LinkChanges): Promise<this> {
     const { master } = changes
     if (master !== undefined) {
-      const found = masterFor(changes.namespace ?? this.#namespace, { master, port }, 'changes')
+      const found = masterFor(
+        (changes.namespace as Namespace | undefined) ?? this.#namespace,
+        { master, port },
+        'changes',
+      )
       if (typeof found === 'object') await found
     } else if (this.master === undefined) await this.#fetch()
     if (master === undefined) {
@@ -290,7 +287,8 @@ export class Link<K extends string = string> {
   }
 
   async #fetch(): Promise<void> {
-    this.#take(await fetchLink(this.#namespace, this.index, () => `cannot read ${this.name}`))
+    const filterMask = this.#filterMask
+    this.#take(await fetchLink(this.#namespace, this.index, () => `cannot read ${this.name}`, { filterMask }))
   }
 
   #take(payload: Uint8Array): void {
@@ -307,6 +305,48 @@ export class Link<K extends string = string> {
       if (!hasCode(error, 'ENODEV')) throw error
     }
     this.#deleted = true
+  }
+
+  /** Gives the link one more name, of up to 127 bytes, by which it is found too. Rejects with EEXIST when it is taken. */
+  async addAlternativeName(name: string): Promise<this> {
+    checkAnyLinkName(name, 'name')
+    const asked = addAlternativeNames(this.#namespace, this.index, [name], () => this.name)
+    await requestThenRead(asked, this.#fetch())
+    return this
+  }
+
+  /** Takes an alternative name away. Rejects with ENOENT when the link does not have it. */
+  async removeAlternativeName(name: string): Promise<this> {
+    checkAnyLinkName(name, 'name')
+    const asked = removeAlternativeName(this.#namespace, this.index, name, () => this.name)
+    await requestThenRead(asked, this.#fetch())
+    return this
+  }
+
+  /**
+   * Attaches an XDP program, which sees the link's frames before the kernel does; `link.xdp` tells what is attached. It stays
+   * until it is detached, replaced, or the link is gone.
+   * @throws NetkitError EBADF or EINVAL for a descriptor that is no such program, EBUSY (`ifNoneAttached`, or a program in the
+   * other mode), EEXIST (`replace`), EOPNOTSUPP when the driver has no such mode, EPERM without CAP_NET_ADMIN
+   */
+  async attachXdp(options: XdpOptions): Promise<this> {
+    await attachXdp(this, options)
+    return this
+  }
+
+  /** Detaches the XDP programs, or that of a mode. Succeeds when there is none. */
+  async detachXdp(options: XdpDetachOptions = {}): Promise<this> {
+    await detachXdp(this, options)
+    return this
+  }
+
+  /**
+   * SR-IOV: changes a virtual function of this card, by its number from 0. Takes a new snapshot.
+   * @throws NetkitError EINVAL when there is no such function, EOPNOTSUPP when the card cannot do it
+   */
+  async setVirtualFunction(number: number, settings: VirtualFunctionSettings): Promise<this> {
+    await changeVirtualFunction(this, number, settings)
+    return this
   }
 
   /** Gives the link an address. Rejects with EEXIST when it has it. */
@@ -393,9 +433,4 @@ function plain(options: object): Record<string, unknown> {
       value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
     ]),
   )
-}
-
-/** A stored payload as a message to decode. */
-function wholePayload(payload: Uint8Array): Message {
-  return { source: sourceOf(payload), type: 0, flags: 0, sequence: 0, start: 0, end: payload.length }
 }

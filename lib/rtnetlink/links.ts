@@ -5,33 +5,50 @@ import { sameNamespace } from '../namespace/identity.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { copyOf } from '../netlink/bytes.js'
-import { checkBoolean, checkOptions, checkString, typeError, valueError } from '../validate.js'
+import type { Message } from '../netlink/message.js'
+import { checkBoolean, checkInteger, checkOptions, checkString, typeError, valueError } from '../validate.js'
 import { checkAddressInput } from './address-options.js'
 import { ensureAddress, listAddresses } from './addresses.js'
 import { isAsAsked } from './as-asked.js'
-import { checkNewRawLink, createLink, type NewLinkOfKind, type NewRawLink } from './create-link.js'
+import { rtnetlinkConstants } from './constants.js'
+import { checkNewRawLink, createLink, type NewLinkOfKind, type NewRawLink, nameAgain } from './create-link.js'
 import { type OwnOptions, withIndexes } from './kind-options.js'
 import { kindOf, type LinkKinds } from './kinds/registry.js'
 import { Link } from './link.js'
-import { linkMessage } from './link-attributes.js'
+import { type LinkAttributes, linkMessage } from './link-attributes.js'
 import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster } from './link-lookup.js'
-import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
+import { checkLinkReference, checkNamespace, isLink, type LinkReference } from './link-options.js'
 import { checkLinkName } from './names.js'
 import { masterFor } from './port-options.js'
-import { allOrFirstError, dump } from './talk.js'
+import './namespace-ids.js'
+import { type Ask, allOrFirstError, dump, dumpEach } from './talk.js'
+
+const { RTEXT_FILTER_VF } = rtnetlinkConstants
 
 export interface LinkFilter {
   kind?: string
   /** Only ports of this link; null for links that are nobody's port. */
   master?: LinkReference | null
   up?: boolean
+  group?: number
+}
+
+/** What to read of links, and where. */
+export interface LinkReading {
+  /**
+   * The links of this other namespace in place of the collection's own, read through the collection's socket. For this the other
+   * one needs an id here (`namespaceIds.assign`; a veth between the two gives it one): ENOENT. Needs CAP_NET_ADMIN over it.
+   */
+  target?: Namespace
+  /** SR-IOV: also the virtual functions of cards (`link.virtualFunctions`). Default: false. */
+  virtualFunctions?: boolean
 }
 
 /** What `ensure` found or did. */
 export interface EnsuredLink<K extends string = string> {
   link: Link<K>
   created: boolean
-  /** The options that were not as asked, and now are; 'addresses' when one was missing. Empty when nothing was touched. */
+  /** The options that were not as asked, and now are; 'addresses' and 'alternativeNames' when one was missing. Empty when nothing was touched. */
   changed: string[]
 }
 
@@ -47,47 +64,73 @@ export class Links {
   }
 
   /** Those that match the filter; all without one. The kernel filters by kind and master. */
-  async list(filter: LinkFilter = {}): Promise<Link[]> {
-    checkOptions(filter, 'filter', ['kind', 'master', 'up'])
+  async list(filter: LinkFilter & LinkReading = {}): Promise<Link[]> {
+    const { question, read } = await this.#listing(filter)
+    return dump(this.#namespace, question, read)
+  }
+
+  /** The same, one by one. */
+  async *stream(filter: LinkFilter & LinkReading = {}): AsyncGenerator<Link, void, undefined> {
+    const { question, read } = await this.#listing(filter)
+    yield* dumpEach(this.#namespace, question, read)
+  }
+
+  async #listing(filter: LinkFilter & LinkReading) {
+    checkOptions(filter, 'filter', ['kind', 'master', 'up', 'group', ...readingKeys])
+    checkReading(filter, 'filter')
+    if (filter.group !== undefined) checkInteger(filter.group, 'filter.group', 0, 0xffff_ffff)
     if (filter.kind !== undefined) checkString(filter.kind, 'filter.kind')
     if (filter.up !== undefined) checkBoolean(filter.up, 'filter.up')
-    const found = indexOfMaster(this.#namespace, filter.master, 'filter.master')
+    const where = filter.target ?? this.#namespace
+    const found = indexOfMaster(where, filter.master, 'filter.master')
     const master = typeof found === 'object' ? await found : found
-    const links = await dump(
-      this.#namespace,
-      {
-        definition: linkMessage,
-        request: 'RTM_GETLINK',
-        header: {},
-        attributes: {
-          master: master === 0 ? undefined : master,
-          info: filter.kind === undefined ? undefined : { kind: filter.kind },
-        },
-        what: `cannot list the links of ${labelOf(this.#namespace)}`,
+    const reading = filter.target === undefined ? wanted(filter) : await this.#wantedOf(filter.target, filter)
+    const question: Ask<typeof linkMessage.header, typeof linkMessage.table> = {
+      definition: linkMessage,
+      request: 'RTM_GETLINK',
+      header: {},
+      attributes: {
+        ...reading,
+        master: master === 0 ? undefined : master,
+        info: filter.kind === undefined ? undefined : { kind: filter.kind },
       },
-      ({ source, start, end }) => new Link(this.#namespace, copyOf(source.bytes, start, end), false),
-    )
-    // The kernel does not filter by a kind whose module it has not loaded.
-    return links.filter(
-      (link) =>
+      what: `cannot list the links of ${labelOf(where)}`,
+    }
+    const read = ({ source, start, end }: Message) => {
+      const link = new Link(where, copyOf(source.bytes, start, end), false, reading.filterMask)
+      // The kernel does not filter by a kind whose module it has not loaded.
+      const matches =
         (filter.kind === undefined || link.kind === filter.kind) &&
         (master === undefined || (link.master ?? 0) === master) &&
-        (filter.up === undefined || link.up === filter.up),
-    )
+        (filter.group === undefined || link.group === filter.group) &&
+        (filter.up === undefined || link.up === filter.up)
+      return matches ? link : undefined
+    }
+    return { question, read }
+  }
+
+  /** The same with the id of the namespace that is read. */
+  async #wantedOf(target: Namespace, reading: LinkReading): Promise<LinkAttributes> {
+    return { ...wanted(reading), targetNamespaceId: await this.#namespace.namespaceIds.get(target) }
   }
 
   /** The link of this name, alternative name or index. Rejects with ENODEV when there is none. */
-  async get(link: LinkReference): Promise<Link> {
+  async get(link: LinkReference, options: LinkReading = {}): Promise<Link> {
     checkLinkReference(link, 'link')
-    const key = isLink(link) ? await indexOfLink(this.#namespace, link, 'link') : link
-    const what = `no link ${typeof key === 'number' ? `with index ${key}` : key} in ${labelOf(this.#namespace)}`
-    return new Link(this.#namespace, await fetchLink(this.#namespace, key, what), false)
+    checkOptions(options, 'options', readingKeys)
+    checkReading(options, 'options')
+    const { target } = options
+    const where = target ?? this.#namespace
+    const key = isLink(link) ? await indexOfLink(where, link, 'link') : link
+    const what = `no link ${typeof key === 'number' ? `with index ${key}` : key} in ${labelOf(where)}`
+    const reading = target === undefined ? wanted(options) : await this.#wantedOf(target, options)
+    return new Link(where, await fetchLink(this.#namespace, key, what, reading), false, reading.filterMask)
   }
 
   /** The link of this name, alternative name or index, or undefined. */
-  async find(link: LinkReference): Promise<Link | undefined> {
+  async find(link: LinkReference, options: LinkReading = {}): Promise<Link | undefined> {
     try {
-      return await this.get(link)
+      return await this.get(link, options)
     } catch (error) {
       if (hasCode(error, 'ENODEV')) return undefined
       throw error
@@ -111,13 +154,19 @@ export class Links {
     const name = named(this.#here(options))
     const { common } = checkNewRawLink(options)
     const old = await this.find(name)
+    for (const one of common.alternativeNames ?? []) {
+      const holder = await this.find(one)
+      if (holder === undefined || (holder.index === old?.index && old.name === name)) continue
+      throw namedError('EEXIST', 'RTM_NEWLINKPROP', `cannot replace ${name}: ${holder.name} has the name ${one}`)
+    }
     if (old?.name === name) {
       // A label begins with the name, and does not fit another.
       const addresses = common.addresses?.map((input) =>
         typeof input === 'string' ? input : { ...input, label: undefined },
       )
+      const fresh = { name: undefined, alternativeNames: undefined, index: undefined, up: undefined }
       try {
-        const rehearsal = await this.add({ ...options, name: undefined, index: undefined, up: undefined, addresses })
+        const rehearsal = await this.add({ ...options, ...fresh, addresses })
         await rehearsal.delete()
       } catch (error) {
         // Of some there cannot be two: a VLAN of a link, a VXLAN of a number.
@@ -151,7 +200,7 @@ export class Links {
     }
     // Links that the kind is told of are where its parent is.
     const from = isLink(parent) ? parent.namespace : this.#namespace
-    const { name: _, addresses = [], index, txQueues: __, rxQueues: ___, ...settings } = common
+    const { name: _, addresses = [], alternativeNames = [], index, txQueues: __, rxQueues: ___, ...settings } = common
     const below = await indexIfGiven(from, parent, 'options.parent')
     const wrong = [
       link.kind === kind ? undefined : `kind ${link.kind ?? '(none)'}`,
@@ -181,6 +230,11 @@ export class Links {
       const raw = wanted.filter(([key]) => key.startsWith('#'))
       const named = wanted.filter(([key]) => !key.startsWith('#'))
       await link.set({ ...Object.fromEntries(named), data: Object.fromEntries(raw) })
+    }
+    const nameless = alternativeNames.filter((one) => one !== name && !link.alternativeNames.includes(one))
+    if (nameless.length > 0) {
+      await Promise.all(nameAgain(link, nameless))
+      changed.push('alternativeNames')
     }
     if (addresses.length > 0) {
       const present = await listAddresses(this.#namespace, link.index, {})
@@ -215,6 +269,18 @@ export class Links {
 /** True when the link's parent is in its own namespace. */
 function isNear(link: Link): boolean {
   return link.attributes.parentNamespaceId === undefined
+}
+
+const readingKeys = ['target', 'virtualFunctions'] as const satisfies readonly (keyof LinkReading)[]
+
+function checkReading(options: LinkReading, path: string): void {
+  checkNamespace(options.target, `${path}.target`)
+  if (options.virtualFunctions !== undefined) checkBoolean(options.virtualFunctions, `${path}.virtualFunctions`)
+}
+
+/** The attributes that say what is to be read. */
+function wanted({ virtualFunctions }: LinkReading): LinkAttributes {
+  return virtualFunctions ? { filterMask: RTEXT_FILTER_VF } : {}
 }
 
 /** What `replace` and `ensure` find a link by. */

@@ -1,0 +1,136 @@
+/** What the kernel says of a link beyond what tells it from others: read from its attributes when someone looks. */
+
+import type { AnyTable, AttributesOf } from '../netlink/table.js'
+import {
+  type Ipv4Parameters,
+  type Ipv6Parameters,
+  ipv4Parameters,
+  ipv6Parameters,
+  readParameters,
+} from './device-configuration.js'
+import type {
+  inet6LinkAttributes,
+  inetLinkAttributes,
+  LinkAttributes,
+  LinkMode,
+  LinkStatistics,
+} from './link-attributes.js'
+import { readVirtualFunctions, type VirtualFunction } from './virtual-functions.js'
+import { readXdp, type XdpState } from './xdp.js'
+
+/** What a Link is made upon. */
+export abstract class LinkProperties {
+  abstract get attributes(): Readonly<LinkAttributes>
+
+  /** More names, which may be longer than 15 bytes. */
+  get alternativeNames(): readonly string[] {
+    return this.attributes.properties?.alternativeNames ?? []
+  }
+
+  get alias(): string | undefined {
+    return this.attributes.alias
+  }
+
+  get group(): number {
+    return this.attributes.group ?? 0
+  }
+
+  get txQueueLength(): number {
+    return this.attributes.txQueueLength ?? 0
+  }
+
+  /** How the interface's IPv6 addresses are made; undefined without IPv6. */
+  get addressGeneration(): string | number | undefined {
+    return this.#inet6?.addressGeneration
+  }
+
+  /** Counters since the link was made. */
+  get stats(): Readonly<LinkStatistics> | undefined {
+    return this.attributes.statistics
+  }
+
+  /** The hardware address that frames for everybody have; empty when there is none. */
+  get broadcast(): string {
+    return this.attributes.broadcast ?? ''
+  }
+
+  /** The hardware's own MAC address, whatever the link was given since; undefined for links without hardware. */
+  get permanentMac(): string | undefined {
+    return this.attributes.permanentMac
+  }
+
+  /** Whether the lower layer works: a veth's other end is up, a tap is open. Undefined when the kernel does not say. */
+  get carrier(): boolean | undefined {
+    return this.attributes.carrier
+  }
+
+  /** Where the kernel stops when the link comes up: 'dormant' waits for a program (`set({ operationalState: 'up' })`). */
+  get linkMode(): LinkMode | number {
+    return this.attributes.linkMode ?? 'default'
+  }
+
+  /** Held down by a program, whatever the lower layer does. */
+  get protocolDown(): boolean {
+    return this.attributes.protocolDown ?? false
+  }
+
+  /** Why it is held down: the numbers of the reasons that are set. */
+  get protocolDownReasons(): number[] {
+    const bits = this.attributes.protocolDownReason?.value ?? 0
+    return Array.from({ length: 32 }, (_, i) => i).filter((bit) => ((bits >>> bit) & 1) === 1)
+  }
+
+  /** How many want to see all frames: `promiscuous: true` counts as one, and so does each bridge and packet capture. */
+  get promiscuity(): number {
+    return this.attributes.promiscuity ?? 0
+  }
+
+  /** How many want all multicast frames; `undefined` on kernels before 6.0, which do not say. */
+  get allMulticastCount(): number | undefined {
+    return this.attributes.allMulticast
+  }
+
+  /** The id (`namespace.namespaceIds`) of the namespace that `parent` is in; undefined when that is the link's own. */
+  get parentNamespaceId(): number | undefined {
+    return this.attributes.parentNamespaceId
+  }
+
+  /** Parameters of IPv4 for this link (net.ipv4.conf); `set({ ipv4 })` changes them. Undefined without IPv4. */
+  get ipv4(): Readonly<Ipv4Parameters> | undefined {
+    const inet = this.#family('inet') as AttributesOf<typeof inetLinkAttributes> | undefined
+    return readParameters(ipv4Parameters as unknown as AnyTable, 1, inet?.configuration as Uint8Array | undefined)
+  }
+
+  /** Parameters of IPv6 for this link (net.ipv6.conf), to be read; `namespace.sysctl` changes them. Undefined without IPv6. */
+  get ipv6(): Ipv6Parameters | undefined {
+    return readParameters(ipv6Parameters as unknown as AnyTable, 0, this.#inet6?.configuration)
+  }
+
+  /** The XDP programs that are attached; undefined when there are none. */
+  get xdp(): XdpState | undefined {
+    return readXdp(this.attributes.xdp)
+  }
+
+  /**
+   * SR-IOV: the card's virtual functions; empty for other links. They are read only when asked for, by
+   * `links.get('eth0', { virtualFunctions: true })` or `list`, and again by what takes a new snapshot of that Link.
+   */
+  get virtualFunctions(): VirtualFunction[] {
+    return readVirtualFunctions(this.attributes.virtualFunctions, this.attributes.mac ?? '')
+  }
+
+  /** The lower half of the addresses that router advertisements lead to; undefined when there is none. */
+  get ipv6Token(): string | undefined {
+    const token = this.#inet6?.token
+    return token === '::' ? undefined : token
+  }
+
+  get #inet6(): AttributesOf<typeof inet6LinkAttributes> | undefined {
+    return this.#family('inet6') as AttributesOf<typeof inet6LinkAttributes> | undefined
+  }
+
+  #family(name: 'inet' | 'inet6'): unknown {
+    const { families } = this.attributes
+    return families === undefined || families instanceof Uint8Array ? undefined : families[name]
+  }
+}
