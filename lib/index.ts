@@ -17,6 +17,8 @@ export {
 export { type ProcessNamespace, type ProcessNamespaces, processNamespaces } from './namespace/processes.js'
 export { ExecError, type ExecOptions, type ExecResult } from './namespace/programs.js'
 export type { Sysctl } from './namespace/sysctl.js'
+export type { TracedEnd, TracedReply, TracedRequest } from './netlink/trace.js'
+export type { MessageWords } from './netlink/words.js'
 export type { Address, AddressFlag } from './rtnetlink/address.js'
 export type { AddressInput, AddressOptions, ScopeName } from './rtnetlink/address-options.js'
 export { Addresses, type AddressFilter, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
@@ -29,6 +31,7 @@ export {
 } from './rtnetlink/create-link.js'
 export { createVeth } from './rtnetlink/create-veth.js'
 export type { Ipv4Parameters, Ipv6Parameters } from './rtnetlink/device-configuration.js'
+export { type DryRequest, type DryRun, dryRun } from './rtnetlink/dry-run.js'
 export type {
   Encapsulation,
   EncapsulationRow,
@@ -126,6 +129,7 @@ export type { TbfOptions } from './rtnetlink/traffic/qdiscs/tbf.js'
 export { type EnsuredQdisc, LinkQdiscs, type QdiscFilter, type QdiscMatch, Qdiscs } from './rtnetlink/traffic/qdiscs.js'
 export type { TrafficStatistics } from './rtnetlink/traffic/statistics.js'
 export type { Rate } from './rtnetlink/traffic/units.js'
+export { type TransactionOptions, transaction } from './rtnetlink/transaction/transaction.js'
 export type { VirtualFunction, VirtualFunctionSettings } from './rtnetlink/virtual-functions.js'
 export type { XdpDetachOptions, XdpMode, XdpOptions, XdpState } from './rtnetlink/xdp.js'
 export type { BatchIterator, BatchOptions, FrameBatch } from './tuntap/batch.js'

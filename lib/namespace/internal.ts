@@ -16,6 +16,24 @@ export function attachHandle(namespace: Namespace, handle: NamespaceHandle): voi
   handles.set(namespace, handle)
 }
 
+/** Views of namespaces: objects of their own with the handle of another, which they keep from being collected. */
+const originals = new WeakMap<Namespace, Namespace>()
+
+/** Makes a namespace the view of another. Called once, by whoever made it. */
+export function attachView(view: Namespace, original: Namespace): void {
+  handles.set(view, handleOf(original))
+  originals.set(view, originalOf(original))
+}
+
+/** The namespace that a view shows; a namespace that is no view itself. */
+export function originalOf(namespace: Namespace): Namespace {
+  return originals.get(namespace) ?? namespace
+}
+
+export function isView(namespace: Namespace): boolean {
+  return originals.has(namespace)
+}
+
 export function isNamespace(value: unknown): value is Namespace {
   return typeof value === 'object' && value !== null && handles.has(value)
 }
@@ -64,10 +82,11 @@ export async function netlinkOf(namespace: Namespace, protocol = 0): Promise<Net
  */
 export function onClose(namespace: Namespace, callback: CloseCallback): () => void {
   handleOf(namespace)
-  let callbacks = closeCallbacks.get(namespace)
+  const original = originalOf(namespace)
+  let callbacks = closeCallbacks.get(original)
   if (callbacks === undefined) {
     callbacks = new Set()
-    closeCallbacks.set(namespace, callbacks)
+    closeCallbacks.set(original, callbacks)
   }
   const own = () => callback()
   callbacks.add(own)

@@ -9,7 +9,7 @@ import { type ConnectOptions, connect } from './connect.js'
 import { bindDatagram, type DatagramOptions } from './datagram.js'
 import { NamespaceHandle } from './handle.js'
 import type { NamespaceIdentity } from './identity.js'
-import { attachHandle, callCloseCallbacks, handleOf } from './internal.js'
+import { attachHandle, attachView, callCloseCallbacks, handleOf, isView } from './internal.js'
 import { LeakGuard } from './leaks.js'
 import { type ListenOptions, listen } from './listen.js'
 import { removeName } from './named.js'
@@ -20,12 +20,20 @@ import { Sysctl } from './sysctl.js'
 
 const leaks = new LeakGuard('network namespace handle')
 
-/** The constructor, which is private, for `namespaceOf`. */
-let construct: (handle: NamespaceHandle) => Namespace
+/** The constructor, which is private, for `namespaceOf` and `viewOf`. */
+let construct: (handle: NamespaceHandle, original?: Namespace) => Namespace
 
 /** The Namespace of a new handle. Not exported from the package. */
 export function namespaceOf(handle: NamespaceHandle): Namespace {
   return construct(handle)
+}
+
+/**
+ * Another Namespace with the same handle, whose requests something may stand between (a transaction). Closing and deleting it
+ * does nothing: the handle is the original's.
+ */
+export function viewOf(namespace: Namespace): Namespace {
+  return construct(handleOf(namespace), namespace)
 }
 
 /**
@@ -46,17 +54,20 @@ export class Namespace implements NamespaceIdentity {
   /** Starts a program inside, as `child_process.spawn` does, with its arguments, its result and its errors. */
   readonly spawn: typeof childProcess.spawn
 
-  private constructor(handle: NamespaceHandle) {
+  private constructor(handle: NamespaceHandle, original?: Namespace) {
     if (!(handle instanceof NamespaceHandle))
       throw typeError('handle', 'made by createNamespace or openNamespace', handle)
-    attachHandle(this, handle)
-    if (handle.origin !== 'own') leaks.watch(this, handle)
+    if (original !== undefined) attachView(this, original)
+    else {
+      attachHandle(this, handle)
+      if (handle.origin !== 'own') leaks.watch(this, handle)
+    }
     // The arguments are Node's to look at: its overloads allow several shapes.
     this.spawn = spawnInside.bind(undefined, this) as typeof childProcess.spawn
   }
 
   static {
-    construct = (handle) => new Namespace(handle)
+    construct = (handle, original) => new Namespace(handle, original)
   }
 
   /** The name under /run/netns by which it was created or opened. */
@@ -187,6 +198,7 @@ export class Namespace implements NamespaceIdentity {
    */
   async delete(): Promise<void> {
     const handle = handleOf(this)
+    if (isView(this)) return
     if (this.#deleting === undefined) {
       handle.check()
       if (handle.origin === 'own' || (handle.origin === 'opened' && handle.name === undefined)) {
@@ -214,7 +226,7 @@ export class Namespace implements NamespaceIdentity {
    */
   async close(): Promise<void> {
     const handle = handleOf(this)
-    if (handle.origin === 'own') return
+    if (handle.origin === 'own' || isView(this)) return
     this.#closing ??= this.#close(handle)
     return this.#closing
   }
@@ -230,7 +242,7 @@ export class Namespace implements NamespaceIdentity {
   /** Undoes what made the handle: `delete()` after `createNamespace`, `close()` after `openNamespace`. */
   async [Symbol.asyncDispose](): Promise<void> {
     const handle = handleOf(this)
-    if (handle.origin !== 'created' || handle.closed) return this.close()
+    if (handle.origin !== 'created' || handle.closed || isView(this)) return this.close()
     try {
       await this.delete()
     } finally {

@@ -12,6 +12,7 @@ import { align4, LITTLE_ENDIAN, type Source, sourceOf } from './bytes.js'
 import { type Message, messageAt, netlinkConstants } from './message.js'
 import { EBADMSG, failureOf, malformedAnswer, type Outcome, type Pending, type Request, refusalOf } from './request.js'
 import { isLoss, openNetlinkSocket, receiveBufferOf, returnSlab, takeSlab } from './socket.js'
+import { isTraced, isUnderTrace, traced } from './trace.js'
 import { type Entry, UnderWay } from './under-way.js'
 
 export type { Outcome, Request } from './request.js'
@@ -110,6 +111,7 @@ export class NetlinkConnection {
    * Requests are dealt with in the order of the calls.
    */
   request(request: Request): Promise<Outcome> {
+    if (isTraced() && !isUnderTrace(request)) return traced(request, (one) => this.request(one))
     return new Promise((resolve, reject) => {
       if (this.#closing !== undefined) {
         reject(new AbortError(`${wordsOf(request)}: the connection is closed`))

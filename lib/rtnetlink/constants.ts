@@ -1,5 +1,6 @@
 /** Numbers of the kernel's headers that rtnetlink's messages are made of; a test compiles them against the headers. */
 import { headerConstants, headerWords } from '../netlink/header-words.js'
+import { nameMessageTypes } from '../netlink/words.js'
 
 /** linux/rtnetlink.h, linux/if.h, linux/if_addr.h, linux/if_link.h. */
 export const rtnetlinkConstants = headerConstants({
@@ -77,6 +78,8 @@ export const rtnetlinkConstants = headerConstants({
   RTM_F_FIB_MATCH: 0x2000,
   RT_TABLE_COMPAT: 252,
 })
+
+nameMessageTypes(rtnetlinkConstants, 'RTM_')
 
 /** Flags of an interface: ifi_flags (linux/if.h). `ip link` shows the same names. */
 export const linkFlags = headerWords('IFF_', {

@@ -9,6 +9,8 @@ import { Malformed } from '../netlink/attribute.js'
 import { DumpReader } from '../netlink/dump-reader.js'
 import { type Message, netlinkConstants } from '../netlink/message.js'
 import { malformedAnswer, type Request } from '../netlink/request.js'
+import { isTraced, Trace } from '../netlink/trace.js'
+import { interceptorOf } from './interceptor.js'
 import { InterruptedDumpError } from './interrupted.js'
 
 const leaks = new LeakGuard('stream of a list')
@@ -27,6 +29,7 @@ export class DumpStream<R> implements AsyncGenerator<R, void, undefined> {
   readonly #signal: AbortSignal | undefined
   #reader: DumpReader | undefined
   #lifetime: Lifetime | undefined
+  #trace: Trace | undefined
   #done = false
   /** The `next` before, while it waits for the kernel. */
   #turn: Promise<unknown> | undefined
@@ -70,6 +73,7 @@ export class DumpStream<R> implements AsyncGenerator<R, void, undefined> {
   #row(): R | undefined {
     const reader = this.#reader
     for (let message = reader?.take(); message !== undefined; message = reader?.take()) {
+      this.#trace?.reply(message)
       const row = this.#read(message)
       if (row !== undefined) return row
     }
@@ -80,6 +84,7 @@ export class DumpStream<R> implements AsyncGenerator<R, void, undefined> {
     try {
       for (;;) {
         if (this.#done) return { value: undefined, done: true }
+        if (this.#reader === undefined) await interceptorOf(this.#namespace)?.order()
         const reader = this.#reader ?? this.#start()
         const row = this.#row()
         if (row !== undefined) return { value: row, done: false }
@@ -101,6 +106,7 @@ export class DumpStream<R> implements AsyncGenerator<R, void, undefined> {
 
   #start(): DumpReader {
     const { what, syscall } = this.#request
+    if (isTraced()) this.#trace = new Trace(this.#request.bytes, this.#request)
     const reader = new DumpReader(descriptorOf(this.#namespace), netlinkConstants.NETLINK_ROUTE, this.#request)
     const words = typeof what === 'string' ? what : wordsOf({ what, syscall })
     const lifetime = new Lifetime(this.#namespace, { what: words, syscall, signal: this.#signal })
@@ -114,13 +120,16 @@ export class DumpStream<R> implements AsyncGenerator<R, void, undefined> {
     return reader
   }
 
-  async #fail(error: unknown): Promise<never> {
-    await this.#finish()
-    throw atCaller(error instanceof Malformed ? malformedAnswer(error, this.#request) : error)
+  async #fail(cause: unknown): Promise<never> {
+    const error = cause instanceof Malformed ? malformedAnswer(cause, this.#request) : cause
+    await this.#finish(error)
+    throw atCaller(error)
   }
 
-  async #finish(): Promise<void> {
+  async #finish(error?: unknown): Promise<void> {
     this.#done = true
+    this.#trace?.end(error)
+    this.#trace = undefined
     this.#lifetime?.finish()
     if (this.#reader === undefined) return
     leaks.forget(this.#reader)

@@ -1,5 +1,5 @@
 /** Requests to rtnetlink in a namespace, and dumps that survive interruption. */
-import { atCaller, NetkitError, undoOnFailure } from '../errors.js'
+import { atCaller, NetkitError, throwIfAborted, undoOnFailure } from '../errors.js'
 import { capabilityHint, connectionOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
@@ -8,8 +8,10 @@ import type { Outcome, Request } from '../netlink/connection.js'
 import { type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
+import { isTraced } from '../netlink/trace.js'
 import { rtnetlinkConstants } from './constants.js'
 import { DumpStream, type StreamOptions } from './dump-stream.js'
+import { interceptorOf } from './interceptor.js'
 import { InterruptedDumpError } from './interrupted.js'
 
 export { InterruptedDumpError } from './interrupted.js'
@@ -78,8 +80,9 @@ export async function change<S extends Struct, T extends AnyTable>(
   namespace: Namespace,
   ask: Ask<S, T>,
 ): Promise<void> {
+  const between = interceptorOf(namespace)
   try {
-    await send(namespace, ask, encode(ask, ask.flags ?? 0))
+    await (between?.change(ask) ?? send(namespace, ask, encode(ask, ask.flags ?? 0)))
   } catch (error) {
     throw atCaller(error)
   }
@@ -104,6 +107,10 @@ export async function changeMany<S extends Struct, T extends AnyTable>(
   asks: Iterable<Ask<S, T>>,
   { signal, onProgress }: ManyOptions = {},
 ): Promise<void> {
+  const between = interceptorOf(namespace)
+  if (between !== undefined) return changeEach((ask) => between.change(ask), asks, { signal, onProgress })
+  // Each has a trace of its own.
+  if (isTraced()) return changeEach((ask) => change(namespace, ask), asks, { signal, onProgress })
   const iterator = asks[Symbol.iterator]()
   const source: BatchSource<Ask<S, T>> = {
     next() {
@@ -127,12 +134,32 @@ export async function changeMany<S extends Struct, T extends AnyTable>(
   }
 }
 
+/** The same through a transaction, a dry run or a trace: one after the other. */
+async function changeEach<S extends Struct, T extends AnyTable>(
+  send: (ask: Ask<S, T>) => Promise<void>,
+  asks: Iterable<Ask<S, T>>,
+  { signal, onProgress }: ManyOptions,
+): Promise<void> {
+  const errors: unknown[] = []
+  let done = 0
+  for (const ask of asks) {
+    throwIfAborted(signal, wordsOf(ask))
+    await send(ask).catch((error: unknown) => errors.push(error))
+    onProgress?.(++done)
+  }
+  if (errors.length > 0) throw errors[0]
+}
+
 /** Asks for one object; `read` gets the answer before its bytes are reused. Rejects with the kernel's refusal when there is none. */
 export async function ask<S extends Struct, T extends AnyTable, R>(
   namespace: Namespace,
   question: Ask<S, T>,
   read: (message: Message) => R,
 ): Promise<R> {
+  const between = interceptorOf(namespace)
+  if (between !== undefined) await between.order()
+  const known = between?.answer?.(question)
+  if (known !== undefined) return read(known)
   let answer: { value: R } | undefined
   try {
     await send(namespace, question, encode(question, question.flags ?? 0), (message) => {
@@ -165,6 +192,7 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
   read: (message: Message) => R | undefined,
 ): Promise<R[]> {
   const bytes = encode(question, NLM_F_DUMP)
+  await interceptorOf(namespace)?.order()
   let results: R[] = []
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     results = []

@@ -1,0 +1,145 @@
+/** Transactions: several changes of which all are done, or none. */
+import { AbortError, namedError, throwIfAborted } from '../../errors.js'
+import { defineFacet } from '../../namespace/facet.js'
+import { labelOf } from '../../namespace/internal.js'
+import { type Namespace, viewOf } from '../../namespace/namespace.js'
+import { wordsOf } from '../../netlink/acknowledgement.js'
+import { checkFunction, checkOptions, checkSignal, typeError } from '../../validate.js'
+import { type AnyAsk, type Interceptor, intercept } from '../interceptor.js'
+import { linkMessage } from '../link-attributes.js'
+import { change } from '../talk.js'
+import type { Scope, Undo, UndoRule } from './undo.js'
+import { linkRule } from './undo-link.js'
+import { rowRules } from './undo-rows.js'
+
+export interface TransactionOptions {
+  /** When it fires, what was done is undone, and the transaction rejects with an AbortError. */
+  signal?: AbortSignal
+}
+
+const rules = new Map<unknown, UndoRule>([[linkMessage, linkRule], ...rowRules])
+
+/** One transaction, of one or more namespaces. */
+class Transaction {
+  readonly views: Namespace[]
+  readonly #undo: Undo[] = []
+  readonly #signal: AbortSignal | undefined
+  /** Settles when what was asked for last has been done: one change after the other, each beside what was there before it. */
+  #last: Promise<unknown> = Promise.resolve()
+  #ended = false
+
+  constructor(namespaces: readonly Namespace[], signal: AbortSignal | undefined) {
+    this.#signal = signal
+    this.views = namespaces.map((namespace) => {
+      const view = viewOf(namespace)
+      intercept(view, this.#interceptorOf({ namespace, namespaces }))
+      return view
+    })
+  }
+
+  #interceptorOf(scope: Scope): Interceptor {
+    return {
+      change: (ask) => {
+        if (this.#ended) return change(scope.namespace, ask)
+        const done = this.#last.then(() => this.#change(scope, ask))
+        this.#last = done.catch(() => {})
+        return done
+      },
+      order: async () => {
+        if (!this.#ended) await this.#last
+      },
+    }
+  }
+
+  async #change(scope: Scope, ask: AnyAsk): Promise<void> {
+    const what = wordsOf(ask)
+    throwIfAborted(this.#signal, what)
+    if (this.#ended) throw new AbortError(`${what}: the transaction is over`)
+    const rule = rules.get(ask.definition)
+    if (rule === undefined || ask.request.includes('_SET')) {
+      throw namedError(
+        'EOPNOTSUPP',
+        ask.request,
+        `${what}: it cannot be part of a transaction, as it could not be undone`,
+      )
+    }
+    const undo = await rule.prepare(scope, ask)
+    await change(scope.namespace, ask)
+    this.#undo.push(...(await undo()).reverse())
+  }
+
+  /** All is done: from here on the views are namespaces like others. */
+  async commit(): Promise<void> {
+    await this.#last
+    throwIfAborted(this.#signal, 'the transaction')
+    this.#end()
+  }
+
+  /** Undoes what was done, the last first; resolves to what went wrong in that. */
+  async rollBack(): Promise<unknown[]> {
+    await this.#last
+    this.#ended = true
+    const failures: unknown[] = []
+    for (const undo of this.#undo.reverse()) {
+      try {
+        await undo()
+      } catch (failure) {
+        failures.push(failure)
+      }
+    }
+    this.#end()
+    return failures
+  }
+
+  #end(): void {
+    this.#ended = true
+    for (const view of this.views) intercept(view, undefined)
+  }
+}
+
+/**
+ * Calls a function with namespaces in which everything is done, or nothing: when it throws or rejects, what was done through
+ * them is undone, the last first. What is done through other handles is not part of it.
+ *
+ * Links, addresses, routes, rules, neighbors, entries of forwarding databases and next hop objects can be part of it. A link
+ * that was deleted is made again with its options, addresses, routes and ports; its counters begin anew. Each change first
+ * looks at what is there, so a transaction is slower than the same without.
+ *
+ * @throws what the function throws; if something cannot be undone, its `undoFailure` says what (an AggregateError, if that was
+ * more than one). EOPNOTSUPP for a change that could not be undone, before anything is sent; AbortError by `signal`
+ */
+export async function transaction<T>(
+  namespaces: readonly Namespace[],
+  fn: (...namespaces: Namespace[]) => T | Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  if (!Array.isArray(namespaces)) throw typeError('namespaces', 'an array of Namespaces', namespaces)
+  checkFunction(fn, 'fn')
+  checkOptions(options, 'options', ['signal'])
+  checkSignal(options.signal, 'options.signal')
+  throwIfAborted(options.signal, 'the transaction')
+  for (const namespace of namespaces) labelOf(namespace)
+  const own = new Transaction(namespaces, options.signal)
+  try {
+    const result = await fn(...own.views)
+    await own.commit()
+    return result
+  } catch (error) {
+    const failures = await own.rollBack()
+    if (failures.length > 0 && error instanceof Error) {
+      const failure =
+        failures.length === 1 ? failures[0] : new AggregateError(failures, 'several changes could not be undone')
+      Object.assign(error, { undoFailure: failure })
+    }
+    throw error
+  }
+}
+
+declare module '../../namespace/namespace.js' {
+  interface Namespace {
+    /** Calls a function with a namespace in which everything is done, or nothing: `transaction([namespace], fn, options)`. */
+    readonly transaction: <T>(fn: (namespace: Namespace) => T | Promise<T>, options?: TransactionOptions) => Promise<T>
+  }
+}
+
+defineFacet('transaction', (namespace) => (fn, options) => transaction([namespace], fn, options))

@@ -1,0 +1,73 @@
+/** Undoing of addresses, routes and what else is a row of a list. */
+import { hasCode } from '../../errors.js'
+import type { Namespace } from '../../namespace/namespace.js'
+import { type MessageDefinition, netlinkConstants } from '../../netlink/message.js'
+import { addressMessage } from '../address.js'
+import type { rtnetlinkConstants } from '../constants.js'
+import type { AnyAsk } from '../interceptor.js'
+import { routeMessage } from '../route.js'
+import { dump } from '../talk.js'
+import { type Raw, type RowRule, rowRule, type UndoRule } from './undo.js'
+
+const { NLM_F_APPEND, NLM_F_CREATE, NLM_F_REPLACE } = netlinkConstants
+
+// biome-ignore lint/suspicious/noExplicitAny: any message's definition
+type Definition = MessageDefinition<any, any>
+type Name = keyof typeof rtnetlinkConstants & AnyAsk['request']
+
+/** All rows that a question is answered with; none when the kernel says that there is no such list. */
+export async function rawRows(
+  namespace: Namespace,
+  definition: Definition,
+  request: Name,
+  header: object,
+  attributes: object = {},
+): Promise<Raw[]> {
+  const question = { definition, request, header, attributes, what: 'cannot read what is to be restored' } as AnyAsk
+  try {
+    return await dump(namespace, question, (message) => definition.decode(message) as Raw)
+  } catch (error) {
+    // A table that was never used, a link that is gone.
+    if (hasCode(error, 'ENOENT', 'ENODEV')) return []
+    throw error
+  }
+}
+
+/** A request with a row's own header and attributes. */
+function asking(definition: Definition, request: Name, flags: number, { header, attributes }: Raw): AnyAsk {
+  const what = request.includes('_DEL') ? 'cannot remove what was added' : 'cannot put back what was there'
+  return { definition, request, flags, header, attributes, what } as AnyAsk
+}
+
+export const addressRow: RowRule = {
+  list: (namespace, ask) => rawRows(namespace, addressMessage, 'RTM_GETADDR', { index: ask.header.index }),
+  key: ({ header, attributes }) =>
+    [header.family, header.index, header.prefixLength, attributes.local, attributes.address].join(),
+  remove: (raw) => asking(addressMessage, 'RTM_DELADDR', 0, raw),
+  restore: (raw) => asking(addressMessage, 'RTM_NEWADDR', NLM_F_CREATE | NLM_F_REPLACE, raw),
+  replaces: true,
+  ignored: ['cacheInfo'],
+}
+
+export const routeRow: RowRule = {
+  async list(namespace, { header, attributes }) {
+    const table = attributes.table ?? header.table
+    const rows = await rawRows(namespace, routeMessage, 'RTM_GETROUTE', { family: header.family }, { table })
+    return rows.filter(
+      (raw) =>
+        (raw.attributes.table ?? raw.header.table) === table &&
+        raw.attributes.destination === attributes.destination &&
+        raw.header.destinationLength === header.destinationLength,
+    )
+  },
+  key: ({ header, attributes }) => [attributes.destination, attributes.priority, header.tos].join(),
+  remove: (raw) => asking(routeMessage, 'RTM_DELROUTE', 0, raw),
+  restore: (raw) => asking(routeMessage, 'RTM_NEWROUTE', NLM_F_CREATE | NLM_F_APPEND, raw),
+  replaces: false,
+  ignored: ['cacheInfo', 'padding'],
+}
+
+export const rowRules: readonly (readonly [Definition, UndoRule])[] = [
+  [addressMessage, rowRule(addressRow)],
+  [routeMessage, rowRule(routeRow)],
+]
