@@ -92,6 +92,7 @@ export {
   type NewNeighbor,
 } from './rtnetlink/neighbors.js'
 export type { PortOptions, PortState } from './rtnetlink/port-options.js'
+export type { LinksToRemove } from './rtnetlink/remove-links.js'
 export type { Nexthop, NexthopFlag, Route, RouteMetrics } from './rtnetlink/route.js'
 export {
   type EnsuredRoute,
