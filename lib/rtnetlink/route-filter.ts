@@ -18,6 +18,7 @@ import {
   protocolNumber,
   tableNumber,
 } from './route-options.js'
+import { readCommonRoute } from './route-reader.js'
 import type { RouteAsk } from './route-request.js'
 
 const { RTM_F_CLONED } = rtnetlinkConstants
@@ -96,9 +97,14 @@ export function checkFilter(namespace: Namespace, filter: RouteFilter): CheckedF
     matches: (route) =>
       (inFamily === undefined ? route.family !== 'mpls' : families[route.family] === inFamily) &&
       leads(route, index, address) &&
-      tests.every((test) => test(route)),
+      passes(tests, route),
   })
   return typeof found === 'object' ? found.then(complete) : complete(found)
+}
+
+function passes(tests: readonly ((route: Route) => boolean)[], route: Route): boolean {
+  for (const test of tests) if (!test(route)) return false
+  return true
 }
 
 function checkNumberOrWord(value: unknown, name: string, words: Readonly<Record<string, number>>): void {
@@ -166,6 +172,8 @@ export function listing({ header, attributes }: CheckedFilter, what: string): Ro
 /** Reads what a dump says, if it is meant: of cached routes and those of bridges and multicast, which it has too, nothing. */
 export function readListed(filter: CheckedFilter): (message: Message) => Route | undefined {
   return (message) => {
+    const common = readCommonRoute(message)
+    if (common !== undefined) return filter.matches(common) ? common : undefined
     const decoded = routeMessage.decode(message)
     const { flags, family } = decoded.header
     if ((flags & RTM_F_CLONED) !== 0 || (family !== AF_INET && family !== AF_INET6 && family !== AF_MPLS)) {
