@@ -64,7 +64,7 @@ export async function openNetlinkSocket(
   let failed = 'bind'
   for (const group of groups) {
     if (status < 0) break
-    status = set(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+    status = joinGroup(fd, group)
     failed = 'setsockopt'
   }
   if (status < 0) {
@@ -72,6 +72,11 @@ export async function openNetlinkSocket(
     throw systemError(status, failed, `cannot set up a netlink socket (${name})`)
   }
   return fd
+}
+
+/** Makes a socket hear what is sent to a multicast group. Returns 0 or a negated errno; joining twice does no harm. */
+export function joinGroup(fd: number, group: number): number {
+  return native.setSocketOption(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, encodeInt(group))
 }
 
 /** The bytes that the socket's receive buffer really got (half of what the kernel reports, which doubles it: socket(7)). */

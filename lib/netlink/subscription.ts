@@ -5,7 +5,7 @@ import { native, type Poller } from '../native.js'
 import { Malformed } from './attribute.js'
 import { sourceOf } from './bytes.js'
 import { forEachMessage, type Message } from './message.js'
-import { isLoss, openNetlinkSocket, returnSlab, takeSlab } from './socket.js'
+import { isLoss, joinGroup, openNetlinkSocket, returnSlab, takeSlab } from './socket.js'
 
 export interface SubscriptionHandlers {
   /** Called with each event, synchronously: its bytes are reused afterwards. Must not throw. */
@@ -50,6 +50,15 @@ export class NetlinkSubscription {
       throw cannotWait(status)
     }
     return subscription
+  }
+
+  /** Joins more groups; those that it is in do not matter. Throws a NetkitError. */
+  join(groups: readonly number[]): void {
+    if (this.closed) return
+    for (const group of groups) {
+      const status = joinGroup(this.#fd, group)
+      if (status < 0) throw systemError(status, 'setsockopt', `cannot join the netlink group ${group}`)
+    }
   }
 
   get closed(): boolean {

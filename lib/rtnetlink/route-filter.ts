@@ -170,7 +170,7 @@ export function listing({ header, attributes }: CheckedFilter, what: string): Ro
 }
 
 /** Reads what a dump says, if it is meant: of cached routes and those of bridges and multicast, which it has too, nothing. */
-export function readListed(filter: CheckedFilter): (message: Message) => Route | undefined {
+export function readListed(filter: Pick<CheckedFilter, 'matches'>): (message: Message) => Route | undefined {
   return (message) => {
     const common = readCommonRoute(message)
     if (common !== undefined) return filter.matches(common) ? common : undefined

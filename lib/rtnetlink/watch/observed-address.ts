@@ -1,0 +1,34 @@
+/** Addresses, as a watch sees them. */
+import type { Namespace } from '../../namespace/namespace.js'
+import { type Address, addressMessage, readAddress } from '../address.js'
+import { rtnetlinkConstants } from '../constants.js'
+import { goneWithLink, type Observed, sameBut } from './observed.js'
+
+const { RTM_NEWADDR, RTM_DELADDR, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR } = rtnetlinkConstants
+
+/** Lifetimes run down between two looks: what counts is whether there is one. */
+function sameAddress(a: Address, b: Address): boolean {
+  return (
+    Number.isFinite(a.validLifetime) === Number.isFinite(b.validLifetime) &&
+    Number.isFinite(a.preferredLifetime) === Number.isFinite(b.preferredLifetime) &&
+    sameBut(a, b, ['validLifetime', 'preferredLifetime'])
+  )
+}
+
+async function* listed(namespace: Namespace): AsyncIterable<Address> {
+  yield* await namespace.addresses.list()
+}
+
+export const observedAddress: Observed<Address> = {
+  object: 'address',
+  groups: [RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
+  there: RTM_NEWADDR,
+  gone: RTM_DELADDR,
+  needs: ['link'],
+  list: listed,
+  read: (_, message) => readAddress(addressMessage.decode(message)),
+  key: ({ index, address, peer }) => `${index} ${address} ${peer ?? ''}`,
+  same: sameAddress,
+  linksOf: ({ index }) => [index],
+  after: goneWithLink,
+}
