@@ -43,6 +43,17 @@ export type {
   TunnelEncapsulation,
   XfrmEncapsulation,
 } from './rtnetlink/encapsulation.js'
+export {
+  type EnsuredFdbEntry,
+  Fdb,
+  type FdbEntry,
+  type FdbFilter,
+  type FdbMatch,
+  type FdbState,
+  LinkFdb,
+  type NamespaceFdbFilter,
+  type NewFdbEntry,
+} from './rtnetlink/fdb.js'
 export type {
   BridgeBooleans,
   BridgeOptions,

@@ -5,6 +5,7 @@ import { delimiter, join } from 'node:path'
 import type { NetkitError } from '../../dist/errors.js'
 import { createNamespace } from '../../dist/namespace/open.js'
 import { netlinkConstants } from '../../dist/netlink/message.js'
+import { createBridge } from '../../dist/rtnetlink/create-link.js'
 import { linkMessage } from '../../dist/rtnetlink/link-attributes.js'
 import { change } from '../../dist/rtnetlink/talk.js'
 import { handleConstants } from '../../dist/rtnetlink/traffic/handles.js'
@@ -14,7 +15,8 @@ import { runProgram } from './program.js'
 /**
  * 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': to become another user. 'nobody':
  * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. 'kind:vlan': a kernel with this kind of
- * link; 'qdisc:tbf': with this kind of queueing discipline. 'kernel:6.7': one at least as new. Anything else is the name of a program.
+ * link; 'qdisc:tbf': with this kind of queueing discipline; 'bridge:vlan-filtering': with bridges that have it. 'kernel:6.7': one
+ * at least as new. Anything else is the name of a program.
  */
 export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
 
@@ -27,6 +29,7 @@ const known = new Map<Requirement, string | undefined>()
 const probes: Readonly<Record<string, (parameter: string) => Promise<string | undefined>>> = {
   kind: (kind) => probeKind(kind),
   qdisc: (kind) => probeQdisc(kind),
+  bridge: (feature) => probeBridge(feature),
   kernel: async (version) => {
     const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
     const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
@@ -76,6 +79,19 @@ async function probeQdisc(kind: string): Promise<string | undefined> {
     (error: NetkitError) => error.code,
   )
   return code === 'ENOENT' || code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${kind} qdisc` : undefined
+}
+
+/** A bridge that cannot do something says so as soon as it is asked for it. */
+async function probeBridge(feature: string): Promise<string | undefined> {
+  if (feature !== 'vlan-filtering') throw new Error(`nobody knows how to look for a bridge's ${feature}`)
+  const unable = await missing('namespaces')
+  if (unable !== undefined) return unable
+  await using box = await createNamespace()
+  const code = await createBridge({ name: 'probe', namespace: box, vlanFiltering: true }).then(
+    (bridge) => (bridge.options.vlanFiltering === true ? undefined : 'EOPNOTSUPP'),
+    (error: NetkitError) => error.code,
+  )
+  return code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no bridges with VLAN filtering` : undefined
 }
 
 async function missing(requirement: Requirement): Promise<string | undefined> {
