@@ -77,7 +77,9 @@ function killLeftovers() {
 
 const before = devices()
 const counter = createCounter()
-const child = spawn(process.execPath, ['--enable-source-maps', file], {
+// Flags of node that test:kernels thinks good in its guests.
+const flags = (process.env.NETKIT_TEST_FLAGS ?? '').split(' ').filter(Boolean)
+const child = spawn(process.execPath, ['--enable-source-maps', ...flags, file], {
   cwd: root,
   stdio: ['ignore', 'pipe', 'pipe'],
   env: {

@@ -2,8 +2,8 @@
  * `npm test [-- NAME… --jobs=N --tap]`: builds what is not built, then runs the test files, each in a process and (where the
  * kernel allows it) in network, mount and user namespaces of its own. The last line counts the tests.
  *
- * What came out stays in .test-build/results/NAME.json, for `npm run test:kernels`, which calls this in its guests with --no-build
- * and --results=FILE: one line of JSON for each file.
+ * What came out stays in .test-build/results/NAME.json, for `npm run test:kernels`, which calls this in its guests with --no-build,
+ * --results=FILE (one line of JSON for each file) and --start-within=SECONDS (after which no file is begun).
  *
  * The files are tap files, and each runs directly under Node; tap's own runner would put all of them into one namespace, and waits for ever for
  * a process that a test left behind.
@@ -21,8 +21,9 @@ const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const jobs = Number(flags.find((flag) => flag.startsWith('--jobs='))?.slice(7) ?? 2)
 const showTap = flags.includes('--tap')
+const startWithin = Number(flags.find((flag) => flag.startsWith('--start-within='))?.slice(15) ?? Infinity)
 const resultsFile = flags.find((flag) => flag.startsWith('--results='))?.slice(10)
-const isKnown = (flag) => ['--tap', '--no-build'].includes(flag) || /^--(jobs|results)=/.test(flag)
+const isKnown = (flag) => ['--tap', '--no-build'].includes(flag) || /^--(jobs|results|start-within)=/.test(flag)
 if (!(jobs >= 1) || !flags.every(isKnown)) fail('usage: npm test [-- NAME… --jobs=N --tap]')
 
 const nameOf = (file) => relative(folder, file).replace(/\.test\.js$/, '')
@@ -131,9 +132,14 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 const total = { passed: 0, failed: 0, skipped: 0 }
 const failedFiles = []
+const late = []
 const queue = [...files]
 async function work() {
   for (let file = queue.shift(); file && !interrupted; file = queue.shift()) {
+    if (performance.now() > startWithin * 1000) {
+      late.push(nameOf(file))
+      continue
+    }
     const result = await runFile(file, kind)
     for (const key of Object.keys(total)) total[key] += result[key]
     if (result.failed > 0) failedFiles.push(result.name)
@@ -145,6 +151,7 @@ await Promise.all(Array.from({ length: jobs }, work))
 if (resultsDescriptor !== undefined) closeSync(resultsDescriptor)
 
 if (interrupted) console.log('interrupted')
+if (late.length > 0) console.log(`SKIPPED for want of time: ${late.join(', ')}`)
 if (failedFiles.length > 0) console.log(`failed: ${failedFiles.join(', ')}`)
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 process.exit(interrupted ? 130 : total.failed > 0 || total.passed + total.skipped === 0 ? 1 : 0)

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { root, which } from '../tools.mjs'
+import { filesIn, root, which } from '../tools.mjs'
 
 export const cache = resolve(process.env.NETKIT_KERNELS || join(root, 'build/kernels'))
 
@@ -71,6 +71,13 @@ function unpackedImage(bzImage) {
   return stdout?.subarray(0, 4).toString('latin1') === '\x7fELF' ? stdout : undefined
 }
 
+/** Modules that are packed load all the same, but the guest takes long to unpack them. */
+function unpackModules(folder) {
+  const files = filesIn(folder, (file) => file.endsWith('.ko.xz'))
+  if (!which('xz')) return
+  while (files.length > 0) command('xz', ['-d', ...files.splice(0, 500)])
+}
+
 /** Downloads a package of the series and unpacks it into `cache`. */
 function fetch(name) {
   for (const tool of ['apt-get', 'apt-cache', 'dpkg-deb']) {
@@ -96,6 +103,7 @@ function fetch(name) {
     renameSync(modules, join(made, 'lib/modules'))
     for (const path of left)
       rmSync(join(made, 'lib/modules', release, 'kernel', path), { recursive: true, force: true })
+    unpackModules(join(made, 'lib/modules'))
     command('busybox', ['depmod', '-b', made, release])
     const image = join(folder, 'all/boot', `vmlinuz-${release}`)
     writeFileSync(join(made, 'image'), unpackedImage(readFileSync(image)) ?? readFileSync(image))
