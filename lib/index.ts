@@ -20,8 +20,9 @@ export type { Sysctl } from './namespace/sysctl.js'
 export type { TracedEnd, TracedReply, TracedRequest } from './netlink/trace.js'
 export type { MessageWords } from './netlink/words.js'
 export type { Address, AddressFlag } from './rtnetlink/address.js'
-export type { AddressInput, AddressOptions, ScopeName } from './rtnetlink/address-options.js'
-export { Addresses, type AddressFilter, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
+export type { AddressFilter, AddressTraits } from './rtnetlink/address-filter.js'
+export type { AddressInput, AddressOptions, AddressProtocol, ScopeName } from './rtnetlink/address-options.js'
+export { Addresses, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
 export {
   createBridge,
   createLink,

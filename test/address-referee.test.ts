@@ -83,6 +83,22 @@ const cases: [what: string, asked: Omit<NewAddress, 'link'>, shown: Record<strin
     { address: 'fd00:7::1/64', validLifetime: 7_000_000, preferredLifetime: 1_000_000 },
     { local: 'fd00:7::1', dynamic: true, valid_life_time: 7000, preferred_life_time: 1000 },
   ],
+  ['IPv6, home', { address: 'fd00:8::1/64', home: true }, { local: 'fd00:8::1', home: true }],
+  [
+    'IPv6, temporary addresses from it',
+    { address: 'fd00:9::1/64', manageTemporaryAddresses: true, noDad: true },
+    { local: 'fd00:9::1', mngtmpaddr: true, nodad: true },
+  ],
+  [
+    'a multicast group that is joined',
+    { address: '239.1.2.3/32', multicastAutoJoin: true },
+    { local: '239.1.2.3', autojoin: true },
+  ],
+  [
+    'IPv6, a multicast group that is joined',
+    { address: 'ff0e::1:77/128', multicastAutoJoin: true },
+    { local: 'ff0e::1:77', autojoin: true },
+  ],
   ['IPv6, link-local', { address: 'fe80::77/64' }, { local: 'fe80::77', scope: 'link' }],
 ]
 

@@ -80,7 +80,11 @@ const failures: [what: string, left: NewLink, right: NewLink, expected: object][
     'a right name that is taken',
     {},
     { name: 'taken' },
-    { code: 'EEXIST', message: /^cannot create the veth pair veth%d and taken: file exists/ },
+    {
+      code: 'EEXIST',
+      message:
+        /^cannot create the veth pair veth%d and taken, as the name taken is taken in namespace \d+: file exists/,
+    },
   ],
   ['a left index that is taken', { index: 1 }, {}, { code: /EBUSY|EEXIST/ }],
   ['a right index that is taken', {}, { index: 1 }, { code: /EBUSY|EEXIST/ }],
@@ -140,4 +144,25 @@ t.test('a right namespace that is closed', namespaces, async (t) => {
   await t.rejects(createVeth({ namespace: red }, { namespace: box }), { code: 'EBADF' })
   await t.rejects(createVeth({ namespace: box }, { namespace: red }), { code: 'EBADF' })
   t.same(await namesIn(red), ['lo'])
+})
+
+t.test('which name is taken', await needs('namespaces'), async (t) => {
+  const [red, box] = [await scratch(t), await scratch(t)]
+  await createBridge({ name: 'br0', namespace: red, index: 70, alternativeNames: ['second'] })
+  await createBridge({ name: 'br0', namespace: box })
+  const make = (left: object, right: object) => createVeth({ namespace: red, ...left }, { namespace: red, ...right })
+  const taken = (message: RegExp) => ({ code: 'EEXIST', syscall: 'RTM_NEWLINK', message })
+  await t.rejects(
+    make({ name: 'br0' }, { name: 'b' }),
+    taken(/^cannot create the veth pair br0 and b, as the name br0 is taken in/),
+  )
+  await t.rejects(make({ name: 'a' }, { name: 'br0' }), taken(/pair a and br0, as the name br0 is taken in/))
+  await t.rejects(make({ name: 'a' }, { name: 'second' }), taken(/, as the name second is taken in/))
+  await t.rejects(
+    make({ name: 'a' }, { name: 'br0', namespace: box }),
+    taken(new RegExp(`br0 is taken in namespace ${box.inode}: `)),
+  )
+  await t.rejects(make({ name: 'a', index: 70 }, { name: 'b' }), taken(/, as the index 70 is taken in/))
+  await t.rejects(make({ name: 'same' }, { name: 'same' }), taken(/, as both would have the name same: /))
+  t.same((await red.links.list({ kind: 'veth' })).length, 0)
 })

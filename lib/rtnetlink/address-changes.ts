@@ -1,8 +1,8 @@
 /** An address that is asked for beside the one that is there: whether they are the same, what differs, what is sent to change it. */
 import { checkPrefix, formatIp, formatPrefix } from '../values/ip.js'
 import type { Address, AddressFlag } from './address.js'
-import { broadcastText, type CheckedAddress } from './address-options.js'
-import { addressFlags } from './constants.js'
+import { type AddressProtocol, broadcastText, type CheckedAddress } from './address-options.js'
+import { addressProtocols } from './constants.js'
 
 /**
  * The address of a link that a caller means: the kernel tells IPv4 addresses of a link apart by prefix length and peer too
@@ -23,10 +23,11 @@ function peerText(peer: string): string {
 /** Which of the options asked for an address does not have: those that the kernel can change, and those that it cannot. */
 export function differences(known: Address, wanted: CheckedAddress): { fixed: string[]; changeable: string[] } {
   const { prefixLength, options } = wanted
-  const { label, scope, peer, noDad, noPrefixRoute, metric, validLifetime, preferredLifetime } = options
+  const { label, scope, peer, noDad, noPrefixRoute, metric, protocol, validLifetime, preferredLifetime } = options
+  const { home, manageTemporaryAddresses, multicastAutoJoin } = options
   const isSix = known.family === 'inet6'
   const length = isSix && peer === undefined ? prefixLength : undefined
-  const flag = (wish: boolean | undefined, name: 'nodad' | 'noprefixroute') =>
+  const flag = (wish: boolean | undefined, name: AddressFlag) =>
     wish !== undefined && wish !== known.flags.includes(name)
   const differs = {
     label: label !== undefined && label !== known.label,
@@ -34,18 +35,32 @@ export function differences(known: Address, wanted: CheckedAddress): { fixed: st
     // The kernel decides about IPv6's.
     scope: scope !== undefined && !isSix && scope !== known.scope,
     'prefix length': length !== undefined && !known.address.endsWith(`/${length}`),
+    multicastAutoJoin: flag(multicastAutoJoin, 'autojoin'),
     peer: peer !== undefined && peerText(peer) !== known.peer,
+    // `optimistic` is about the detection of duplicates, which an address that is there has before it or behind it.
     noDad: isSix && flag(noDad, 'nodad'),
     noPrefixRoute: flag(noPrefixRoute, 'noprefixroute'),
+    home: flag(home, 'home'),
+    manageTemporaryAddresses: flag(manageTemporaryAddresses, 'mngtmpaddr'),
     metric: metric !== undefined && metric !== (known.metric ?? 0),
+    protocol: protocol !== undefined && protocolNumber(protocol) !== protocolNumber(known.protocol ?? 'unspec'),
     // Those that run are never as asked.
     validLifetime: validLifetime !== undefined && validLifetime !== known.validLifetime,
     preferredLifetime: preferredLifetime !== undefined && preferredLifetime !== preferredOf(known),
   }
   const different = (Object.keys(differs) as (keyof typeof differs)[]).filter((key) => differs[key])
-  const canChange = (key: string) => ['metric', 'validLifetime', 'preferredLifetime'].includes(key) || isSix
-  const fixed = different.filter((key) => key === 'prefix length' || !canChange(key))
+  const fixed = different.filter((key) => isFixed(key, isSix))
   return { fixed, changeable: different.filter((key) => !fixed.includes(key)) }
+}
+
+/** What the kernel gives to a new address only. */
+function isFixed(key: string, isSix: boolean): boolean {
+  if (['prefix length', 'multicastAutoJoin'].includes(key)) return true
+  return !isSix && !['metric', 'protocol', 'validLifetime', 'preferredLifetime'].includes(key)
+}
+
+export function protocolNumber(protocol: AddressProtocol | number): number {
+  return typeof protocol === 'number' ? protocol : addressProtocols[protocol]
 }
 
 /** The kernel tells that an IPv4 address that is valid for ever is deprecated by the flag alone. */
@@ -58,19 +73,20 @@ export function completed(wanted: CheckedAddress, known: Address): CheckedAddres
   const has = (flag: AddressFlag) => known.flags.includes(flag)
   const { options } = wanted
   const preferredLifetime = options.preferredLifetime ?? options.validLifetime ?? preferredOf(known)
-  const kept = known.family === 'inet6' ? (['home', 'mngtmpaddr'] as const).filter(has) : []
   return {
     ...wanted,
     options: {
       ...options,
       peer: options.peer ?? known.peer,
       metric: options.metric ?? known.metric,
+      protocol: options.protocol ?? known.protocol,
       noDad: options.noDad ?? has('nodad'),
       noPrefixRoute: options.noPrefixRoute ?? has('noprefixroute'),
+      home: options.home ?? has('home'),
+      manageTemporaryAddresses: options.manageTemporaryAddresses ?? has('mngtmpaddr'),
       // The kernel takes none of less than a second, nor one that is shorter than the other.
       validLifetime: options.validLifetime ?? Math.max(known.validLifetime, preferredLifetime, 1000),
       preferredLifetime,
     },
-    keptFlags: kept.reduce((bits, flag) => bits | addressFlags[flag], 0),
   }
 }

@@ -1,9 +1,10 @@
 /** What a caller says about an address. */
 import { checkBoolean, checkInteger, checkOneOf, checkOptions, checkString, valueError } from '../validate.js'
 import { AF_INET, broadcastOf, checkIp, checkPrefix, familyOf, formatIp, type IpPrefix } from '../values/ip.js'
-import { scopes } from './constants.js'
+import { type addressFlags, addressProtocols, scopes } from './constants.js'
 
 export type ScopeName = keyof typeof scopes
+export type AddressProtocol = keyof typeof addressProtocols
 
 /** More about an address than its text. */
 export interface AddressOptions {
@@ -24,6 +25,16 @@ export interface AddressOptions {
   noDad?: boolean
   /** Make no route to the address's network. Default: false. */
   noPrefixRoute?: boolean
+  /** IPv6: use the address while duplicate address detection is still at it (RFC 4429). The kernel must allow it. */
+  optimistic?: boolean
+  /** IPv6: it is the home address of a mobile node (RFC 6275). */
+  home?: boolean
+  /** IPv6: make temporary addresses from it, which protect privacy (`mngtmpaddr`, RFC 8981). Needs a /64. */
+  manageTemporaryAddresses?: boolean
+  /** Join the multicast group that the address is (`autojoin`), so that frames for it are let through by bridges and cards. */
+  multicastAutoJoin?: boolean
+  /** Who makes the address: a word, or a number that programs agree on, to 255 (Linux 5.18; older kernels pass over it). */
+  protocol?: AddressProtocol | number
   /** Milliseconds until the address is removed; Infinity (default) for never. Whole seconds. */
   validLifetime?: number
   /** Milliseconds until the address is not chosen for new connections any more. Default: `validLifetime`. */
@@ -41,6 +52,11 @@ export const addressOptionKeys = [
   'metric',
   'noDad',
   'noPrefixRoute',
+  'optimistic',
+  'home',
+  'manageTemporaryAddresses',
+  'multicastAutoJoin',
+  'protocol',
   'validLifetime',
   'preferredLifetime',
 ] as const satisfies readonly (keyof AddressOptions)[]
@@ -50,8 +66,6 @@ export interface CheckedAddress extends IpPrefix {
   /** As the caller wrote it. */
   text: string
   options: AddressOptions
-  /** Flags of the address that is there, which no option names and a change must not take away. */
-  keptFlags?: number
 }
 
 /** Checks an address with its options. Throws ERR_INVALID_ARG_… */
@@ -81,9 +95,13 @@ export function checkAddressOptions(options: AddressOptions, prefix: IpPrefix, n
   if (peer !== undefined) sameFamily(checkPrefix(peer, `${name}.peer`, true).octets, prefix, `${name}.peer`, peer)
   if (scope !== undefined) checkOneOf(scope, `${name}.scope`, Object.keys(scopes) as ScopeName[])
   if (metric !== undefined) checkInteger(metric, `${name}.metric`, 0, 0xffff_ffff)
-  for (const key of ['noDad', 'noPrefixRoute'] as const) {
-    if (options[key] !== undefined) checkBoolean(options[key], `${name}.${key}`)
+  for (const key of flagOptions) if (options[key] !== undefined) checkBoolean(options[key], `${name}.${key}`)
+  for (const key of ['optimistic', 'home', 'manageTemporaryAddresses'] as const) {
+    if (options[key] !== undefined && prefix.family === AF_INET) {
+      throw valueError(`${name}.${key}`, options[key], 'is for IPv6 addresses')
+    }
   }
+  if (options.protocol !== undefined) checkAddressProtocol(options.protocol, `${name}.protocol`)
   const { validLifetime: valid = Number.POSITIVE_INFINITY, preferredLifetime: preferred } = options
   checkLifetime(valid, `${name}.validLifetime`, 1000)
   if (preferred === undefined) return
@@ -91,6 +109,23 @@ export function checkAddressOptions(options: AddressOptions, prefix: IpPrefix, n
   if (preferred > valid) {
     throw valueError(`${name}.preferredLifetime`, preferred, `is longer than validLifetime, ${valid}`)
   }
+}
+
+/** Options that are flags of the address, and the flags that they are. */
+export const flagsByOption = {
+  noDad: 'nodad',
+  noPrefixRoute: 'noprefixroute',
+  optimistic: 'optimistic',
+  home: 'home',
+  manageTemporaryAddresses: 'mngtmpaddr',
+  multicastAutoJoin: 'autojoin',
+} as const satisfies { [option in keyof AddressOptions]?: keyof typeof addressFlags }
+
+const flagOptions = Object.keys(flagsByOption) as (keyof typeof flagsByOption)[]
+
+export function checkAddressProtocol(value: unknown, name: string): void {
+  if (typeof value === 'number') checkInteger(value, name, 0, 255)
+  else checkOneOf(value, name, Object.keys(addressProtocols))
 }
 
 function sameFamily(octets: Uint8Array, prefix: IpPrefix, name: string, value: string): void {

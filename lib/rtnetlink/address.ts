@@ -1,11 +1,11 @@
 /** Addresses: their messages (linux/if_addr.h), and the plain objects they are read as. */
-import { attributeS32, attributeU8, attributeU32, ip, structure, text } from '../netlink/attribute.js'
+import { attributeS32, attributeU8, attributeU32, ip, structure, text, words } from '../netlink/attribute.js'
 import { type Decoded, MessageDefinition } from '../netlink/message.js'
 import { Struct, u8, u32 } from '../netlink/struct.js'
 import { attributes } from '../netlink/table.js'
 import { AF_INET } from '../values/ip.js'
-import type { ScopeName } from './address-options.js'
-import { addressFlags, flagNames, scopes } from './constants.js'
+import type { AddressProtocol, ScopeName } from './address-options.js'
+import { addressFlags, addressProtocols, flagNames, scopes } from './constants.js'
 
 export const ifaddrmsg = new Struct('ifaddrmsg', {
   family: ['ifa_family', u8],
@@ -34,7 +34,7 @@ export const addressAttributes = attributes({
   flags: [8, 'IFA_FLAGS', attributeU32],
   metric: [9, 'IFA_RT_PRIORITY', attributeU32],
   targetNamespaceId: [10, 'IFA_TARGET_NETNSID', attributeS32],
-  protocol: [11, 'IFA_PROTO', attributeU8],
+  protocol: [11, 'IFA_PROTO', words(attributeU8, addressProtocols)],
 })
 
 /** RTM_NEWADDR, RTM_DELADDR, RTM_GETADDR. */
@@ -57,6 +57,8 @@ export interface Address {
   /** The other end of a point-to-point link, with the prefix length. */
   peer?: string
   metric?: number
+  /** Who made it: a word, or a number that programs agree on; missing when nobody said (and before Linux 5.18). */
+  protocol?: AddressProtocol | number
   /** Milliseconds left until it is removed; Infinity for never. */
   validLifetime: number
   /** Milliseconds left until it is deprecated. */
@@ -76,7 +78,7 @@ function lifetime(seconds: number | undefined): number {
 /** A kernel's message as an Address. */
 export function readAddress({ header, attributes }: Decoded<typeof ifaddrmsg, typeof addressAttributes>): Address {
   const { prefixLength } = header
-  const own = attributes.local ?? attributes.address ?? ''
+  const own = attributes.local ?? attributes.address ?? attributes.multicast ?? attributes.anycast ?? ''
   const result: Address = {
     family: header.family === AF_INET ? 'inet' : 'inet6',
     address: `${own}/${pointToPoint(attributes) ? (header.family === AF_INET ? 32 : 128) : prefixLength}`,
@@ -90,6 +92,7 @@ export function readAddress({ header, attributes }: Decoded<typeof ifaddrmsg, ty
   if (attributes.broadcast !== undefined) result.broadcast = attributes.broadcast
   if (pointToPoint(attributes)) result.peer = `${attributes.address}/${prefixLength}`
   if (attributes.metric !== undefined) result.metric = attributes.metric
+  if (attributes.protocol !== undefined) result.protocol = attributes.protocol
   return result
 }
 

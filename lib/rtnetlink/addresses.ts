@@ -4,39 +4,45 @@ import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
-import { checkOneOf, checkOptions } from '../validate.js'
-import { AF_INET, AF_INET6, AF_UNSPEC, checkPrefix, formatIp, type IpPrefix } from '../values/ip.js'
-import { type Address, addressMessage, readAddress } from './address.js'
+import { checkOptions } from '../validate.js'
+import { AF_INET, checkPrefix, formatIp } from '../values/ip.js'
+import { type Address, addressMessage } from './address.js'
 import { completed, differences, isMeant } from './address-changes.js'
+import {
+  type AddressFilter,
+  type AddressTraits,
+  addressListing,
+  checkAddressFilter,
+  queryOf,
+  traitKeys,
+} from './address-filter.js'
 import {
   type AddressOptions,
   addressOptionKeys,
   broadcastText,
   type CheckedAddress,
   checkAddressInput,
+  flagsByOption,
 } from './address-options.js'
 import { addressFlags, scopes } from './constants.js'
 import { indexIfGiven, indexOfLink } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
 import { removalError } from './missing.js'
-import { type Ask, allOrFirstError, change, dump } from './talk.js'
+import { checkLinkIndex } from './names.js'
+import { type Ask, allOrFirstError, change, dump, dumpEach } from './talk.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkConstants
 const FOR_EVER = 0xffff_ffff
-
-export interface AddressFilter {
-  link?: LinkReference
-  family?: 'inet' | 'inet6'
-  scope?: Address['scope']
-  /** The address itself, with or without its prefix length. */
-  address?: string
-}
 
 /** What `ensure` found or did. */
 export interface EnsuredAddress {
   address: Address
   /** Whether anything had to be done. */
   changed: boolean
+  /** Whether the address was not there. */
+  created: boolean
+  /** Of one that was there: the options that were not as asked, and now are. */
+  changes: string[]
 }
 
 /** A new address and the link it is for. */
@@ -51,11 +57,13 @@ function addressRequest(
   checked: CheckedAddress,
   what: AddressAsk['what'],
 ): AddressAsk {
-  const { family, octets, prefixLength, options, keptFlags = 0 } = checked
+  const { family, octets, prefixLength, options } = checked
   const local = formatIp(octets)
   const peer = options.peer === undefined ? undefined : checkPrefix(options.peer, 'peer', true)
-  const noDad = options.noDad ? addressFlags.nodad : 0
-  const flags = keptFlags | noDad | (options.noPrefixRoute ? addressFlags.noprefixroute : 0)
+  const flags = Object.entries(flagsByOption).reduce(
+    (bits, [option, flag]) => (options[option as keyof typeof flagsByOption] ? bits | addressFlags[flag] : bits),
+    0,
+  )
   const { validLifetime, preferredLifetime = validLifetime } = options
   return {
     definition: addressMessage,
@@ -72,6 +80,7 @@ function addressRequest(
       label: options.label,
       broadcast: broadcastText(checked),
       metric: options.metric,
+      protocol: options.protocol,
       flags: flags === 0 ? undefined : flags,
       cacheInfo:
         validLifetime === undefined && preferredLifetime === undefined
@@ -127,54 +136,22 @@ export async function listAddresses(
   index: number | undefined,
   filter: AddressFilter,
 ): Promise<Address[]> {
-  const family = filter.family === undefined ? AF_UNSPEC : filter.family === 'inet' ? AF_INET : AF_INET6
-  const wanted = filter.address === undefined ? undefined : checkPrefix(filter.address, 'filter.address', true)
-  return dump(
-    namespace,
-    {
-      definition: addressMessage,
-      request: 'RTM_GETADDR',
-      header: { family: wanted?.family ?? family, index: index ?? 0 },
-      attributes: {},
-      what: `cannot list the addresses of ${labelOf(namespace)}`,
-    },
-    (message) => {
-      const address = readAddress(addressMessage.decode(message))
-      return matches(address, index, filter, wanted) ? address : undefined
-    },
-  )
+  const { question, read } = addressListing(namespace, { filter, index, targetId: undefined })
+  return dump(namespace, question, read)
 }
 
-function matches(
-  address: Address,
-  index: number | undefined,
-  filter: AddressFilter,
-  wanted: IpPrefix | undefined,
-): boolean {
-  if (index !== undefined && address.index !== index) return false
-  if (filter.family !== undefined && address.family !== filter.family) return false
-  if (filter.scope !== undefined && address.scope !== filter.scope) return false
-  if (wanted === undefined || filter.address === undefined) return true
-  const text = formatIp(wanted.octets)
-  return filter.address.includes('/')
-    ? address.address === `${text}/${wanted.prefixLength}`
-    : address.address.startsWith(`${text}/`)
-}
-
-/** Takes the addresses of a link away; resolves to them. */
+/** Takes the addresses of a link or of all links away that match; resolves to them. The filter is checked. */
 export async function flushAddresses(
   namespace: Namespace,
-  index: number,
-  filter: Pick<AddressFilter, 'family' | 'scope'>,
+  index: number | undefined,
+  filter: AddressFilter,
 ): Promise<Address[]> {
-  checkAddressFilter(filter, 'filter', ['family', 'scope'])
   const found = await listAddresses(namespace, index, filter)
   await allOrFirstError(
-    found.map(async ({ address, peer }) => {
-      const what = `cannot remove ${address}`
-      const checked = checkAddressInput(peer === undefined ? address : { address, peer }, 'address')
+    found.map(async (row) => {
+      const what = `cannot remove ${row.address}`
       try {
-        await change(namespace, addressRequest('RTM_DELADDR', index, checked, what))
+        await change(namespace, addressRequest('RTM_DELADDR', row.index, checkRow(row), what))
       } catch (error) {
         // A secondary address goes with its primary one.
         if (!hasCode(error, 'EADDRNOTAVAIL')) throw error
@@ -184,11 +161,9 @@ export async function flushAddresses(
   return found
 }
 
-function checkAddressFilter(filter: AddressFilter, name: string, keys: readonly (keyof AddressFilter)[]): void {
-  checkOptions(filter, name, keys)
-  if (filter.family !== undefined) checkOneOf(filter.family, `${name}.family`, ['inet', 'inet6'])
-  if (typeof filter.scope === 'string') checkOneOf(filter.scope, `${name}.scope`, Object.keys(scopes))
-  if (filter.address !== undefined) checkPrefix(filter.address, `${name}.address`, true)
+/** What tells an address that was read from others of its link. */
+function checkRow({ address, peer }: Pick<Address, 'address' | 'peer'>): CheckedAddress {
+  return checkAddressInput(peer === undefined ? { address } : { address, peer }, 'address')
 }
 
 /** The addresses of a namespace: `red.addresses`. */
@@ -202,10 +177,20 @@ export class Addresses {
 
   /** Those that match the filter; all without one. The kernel filters by family and link. */
   async list(filter: AddressFilter = {}): Promise<Address[]> {
-    checkAddressFilter(filter, 'filter', ['link', 'family', 'scope', 'address'])
-    const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
-    const index = typeof found === 'object' ? await found : found
-    return listAddresses(this.#namespace, index, filter)
+    checkAddressFilter(filter, 'filter')
+    const query = queryOf(this.#namespace, filter)
+    const { question, read } = addressListing(this.#namespace, query instanceof Promise ? await query : query)
+    return dump(this.#namespace, question, read)
+  }
+
+  /**
+   * The same, one after another, in constant memory however many there are. What changes while they are read may be missing or
+   * come twice.
+   */
+  async *stream(filter: AddressFilter = {}): AsyncGenerator<Address, void, undefined> {
+    checkAddressFilter(filter, 'filter')
+    const { question, read } = addressListing(this.#namespace, await queryOf(this.#namespace, filter))
+    yield* dumpEach(this.#namespace, question, read)
   }
 
   /** The first that matches, or undefined. `filter` may be the address alone. */
@@ -252,19 +237,34 @@ export class Addresses {
     const index = await indexOfLink(this.#namespace, options.link, 'options.link')
     const search = () => listAddresses(this.#namespace, index, { address: formatIp(wanted.octets) })
     const present = await search()
-    const changed = await ensureAddress(this.#namespace, index, wanted, () => nameOf(options.link), present)
+    const done = await ensureAddress(this.#namespace, index, wanted, () => nameOf(options.link), present)
     const meant = (list: Address[]) => list.find((known) => isMeant(known, wanted))
+    const changed = done.created || done.changes.length > 0
     const address = (changed ? undefined : meant(present)) ?? meant(await search())
     if (address === undefined) throw namedError('ENOENT', 'RTM_GETADDR', `${options.address} was removed at once`)
-    return { address, changed }
+    return { address, changed, ...done }
   }
 
-  /** Takes an address from a link; one with a peer is named with it. Rejects with ENOENT when the link does not have it. */
-  async remove(options: Pick<NewAddress, 'link' | 'address' | 'peer'>): Promise<void> {
-    const address = checkNewAddress(options)
-    const found = indexOfLink(this.#namespace, options.link, 'options.link')
+  /**
+   * Takes an address from a link; one with a peer is named with it. A row of `list` will do as it is. Rejects with ENOENT when the
+   * link does not have it.
+   */
+  async remove(options: Pick<NewAddress, 'link' | 'address' | 'peer'> | Address): Promise<void> {
+    const { link, index: of } = (options ?? {}) as Partial<NewAddress & Address>
+    const row = link === undefined && of !== undefined
+    const address = row ? checkRow(options) : checkNewAddress(options as NewAddress)
+    if (row) checkLinkIndex(of, 'options.index')
+    const from = (row ? of : link) as LinkReference
+    const found = indexOfLink(this.#namespace, from, row ? 'options.index' : 'options.link')
     const index = typeof found === 'object' ? await found : found
-    await removeAddress(this.#namespace, index, address, nameOf(options.link))
+    await removeAddress(this.#namespace, index, address, nameOf(from))
+  }
+
+  /** Takes all addresses away that match: of all links, unless the filter names one. Resolves to those that were removed. */
+  async flush(filter: AddressTraits & Pick<AddressFilter, 'link' | 'address'> = {}): Promise<Address[]> {
+    checkAddressFilter(filter, 'filter', [...traitKeys, 'link', 'address'])
+    const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
+    return flushAddresses(this.#namespace, found instanceof Promise ? await found : found, filter)
   }
 }
 
@@ -278,25 +278,24 @@ function checkNewAddress(options: NewAddress): CheckedAddress {
   return checkAddressInput(address, 'options')
 }
 
-/** Gives a link an address unless it is among those `present` as asked. True when something had to be done. */
+/** Gives a link an address unless it is among those `present` as asked. Resolves to what had to be done. */
 export async function ensureAddress(
   namespace: Namespace,
   index: number,
   wanted: CheckedAddress,
   link: () => string,
   present: readonly Address[],
-): Promise<boolean> {
+): Promise<Pick<EnsuredAddress, 'created' | 'changes'>> {
   const known = present.find((address) => isMeant(address, wanted)) ?? (await addOrFind(namespace, index, wanted, link))
-  if (known === undefined) return true
+  if (known === undefined) return { created: true, changes: [] }
   const { fixed, changeable } = differences(known, wanted)
   const [different] = fixed
   if (different !== undefined) {
     const message = `cannot add ${wanted.text} to ${link()}: it is there with another ${different}`
     throw namedError('EEXIST', 'RTM_NEWADDR', message)
   }
-  if (changeable.length === 0) return false
-  await addAddress(namespace, index, completed(wanted, known), link, true)
-  return true
+  if (changeable.length > 0) await addAddress(namespace, index, completed(wanted, known), link, true)
+  return { created: false, changes: changeable }
 }
 
 /** Gives a link an address; when somebody else was faster, resolves to theirs. */

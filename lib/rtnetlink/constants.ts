@@ -33,6 +33,8 @@ export const rtnetlinkConstants = headerConstants({
   RTM_DELACTION: 49,
   RTM_GETACTION: 50,
   RTM_NEWNEIGHTBL: 64,
+  RTM_GETMULTICAST: 58,
+  RTM_GETANYCAST: 62,
   RTM_GETNEIGHTBL: 66,
   RTM_SETNEIGHTBL: 67,
   RTM_NEWNETCONF: 80,
@@ -145,6 +147,9 @@ export const addressFlags = headerWords(
     autojoin: 'IFA_F_MCAUTOJOIN',
   },
 )
+
+/** Who made an address, IFAPROT_… (linux/if_addr.h): the kernel for the loopback, for router advertisements, for itself. */
+export const addressProtocols = headerWords('IFAPROT_', { unspec: 0, 'kernel-lo': 1, 'kernel-ra': 2, 'kernel-ll': 3 })
 
 /** Scopes of addresses and routes, RT_SCOPE_… */
 export const scopes = headerWords(

@@ -18,6 +18,7 @@ import { Link } from './link.js'
 import { linkMessage } from './link-attributes.js'
 import { checkNewLink, flagBits, inSteps, type LinkSettings, type NewLink, settingAttributes } from './link-options.js'
 import { masterFor } from './port-options.js'
+import { sayWhatIsTaken } from './taken.js'
 import { allOrFirstError, change, requestThenRead } from './talk.js'
 
 /** A kind whose links come in pairs. */
@@ -65,7 +66,14 @@ export async function makePair<K extends string>(
     data: { ...data, peer },
   })
   request.what = `cannot create the ${kind} pair ${left.name ?? `${kind}%d`} and ${right.name ?? `${kind}%d`}`
-  await changeOrSayWhatLacks(here, request, kind)
+  try {
+    await changeOrSayWhatLacks(here, request, kind)
+  } catch (error) {
+    throw await sayWhatIsTaken(error, [
+      { namespace: here, name: left.name, index: left.index },
+      { namespace: there, name: right.name, index: right.index },
+    ])
+  }
   const [nearKey, farKey] = [near.name ?? near.index, far.name ?? far.index]
   return undoOnFailure(
     async () => {

@@ -10,6 +10,7 @@ import { valueError } from '../validate.js'
 import { checkPrefix } from '../values/ip.js'
 import { normalMac } from '../values/mac.js'
 import type { Address } from './address.js'
+import { type AddressTraits, checkAddressFilter, traitKeys } from './address-filter.js'
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { addAlternativeNames, removeAlternativeName } from './alternative-names.js'
@@ -361,8 +362,9 @@ export class Link<K extends string = string> extends LinkProperties {
     await removeAddress(this.#namespace, this.index, checkAddressInput(address, 'address'), this.name)
   }
 
-  /** Takes all addresses away, or those of a family or scope. Resolves to those that were removed. */
-  async flushAddresses(filter: { family?: 'inet' | 'inet6'; scope?: Address['scope'] } = {}): Promise<Address[]> {
+  /** Takes all addresses away, or those that the filter matches. Resolves to those that were removed. */
+  async flushAddresses(filter: AddressTraits = {}): Promise<Address[]> {
+    checkAddressFilter(filter, 'filter', traitKeys)
     return flushAddresses(this.#namespace, this.index, filter)
   }
 

@@ -245,7 +245,7 @@ export class Links {
           return ensureAddress(this.#namespace, link.index, wanted, () => name, present)
         }),
       )
-      if (done.includes(true)) changed.push('addresses')
+      if (done.some(({ created, changes }) => created || changes.length > 0)) changed.push('addresses')
     }
     return { link, created: false, changed }
   }
