@@ -30,6 +30,7 @@ export {
   type NewLinkOfKind,
   type NewRawLink,
 } from './rtnetlink/create-link.js'
+export { createNetkit, createVxcan } from './rtnetlink/create-netkit.js'
 export { createVeth } from './rtnetlink/create-veth.js'
 export type { Ipv4Parameters, Ipv6Parameters } from './rtnetlink/device-configuration.js'
 export { type DryRequest, type DryRun, dryRun } from './rtnetlink/dry-run.js'
@@ -55,13 +56,18 @@ export {
   type NamespaceFdbFilter,
   type NewFdbEntry,
 } from './rtnetlink/fdb.js'
+export type { BondOptions, BondState } from './rtnetlink/kinds/bond.js'
+export type { BondPortOptions, BondPortState } from './rtnetlink/kinds/bond-port.js'
 export type {
   BridgeBooleans,
   BridgeOptions,
   BridgeState,
 } from './rtnetlink/kinds/bridge.js'
 export type { BridgePortOptions, BridgePortState } from './rtnetlink/kinds/bridge-port.js'
+export type { HsrOptions, HsrState } from './rtnetlink/kinds/hsr.js'
+export type { IpvlanOptions } from './rtnetlink/kinds/ipvlan.js'
 export type { MacvlanOptions, MacvlanState } from './rtnetlink/kinds/macvlan.js'
+export type { NetkitOptions, NetkitState } from './rtnetlink/kinds/netkit.js'
 export type {
   LinkKindNeeds,
   LinkKindStates,
@@ -70,6 +76,7 @@ export type {
   PortKinds,
 } from './rtnetlink/kinds/registry.js'
 export type { VlanOptions } from './rtnetlink/kinds/vlan.js'
+export type { VrfOptions, VrfPortState } from './rtnetlink/kinds/vrf.js'
 export {
   Link,
   type LinkFlag,

@@ -23,6 +23,7 @@ const preamble = `
 #include <linux/rtnetlink.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
+#include <linux/if_bonding.h>
 #include <linux/if_bridge.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
@@ -45,6 +46,7 @@ const preamble = `
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/veth.h>
+#include <linux/can/vxcan.h>
 `
 
 /** The oldest headers that have all names but those in `newer`: Debian 12's. */
@@ -58,6 +60,19 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   NTF_EXT_LOCKED: [6, 2],
   NTF_EXT_EXT_VALIDATED: [6, 17],
   IFLA_MACVLAN_BC_CUTOFF: [6, 4],
+  IFLA_NETKIT_PEER_INFO: [6, 7],
+  IFLA_NETKIT_PRIMARY: [6, 7],
+  IFLA_NETKIT_POLICY: [6, 7],
+  IFLA_NETKIT_PEER_POLICY: [6, 7],
+  IFLA_NETKIT_MODE: [6, 7],
+  NETKIT_PASS: [6, 7],
+  NETKIT_DROP: [6, 7],
+  NETKIT_L2: [6, 7],
+  NETKIT_L3: [6, 7],
+  IFLA_NETKIT_SCRUB: [6, 13],
+  IFLA_NETKIT_PEER_SCRUB: [6, 13],
+  NETKIT_SCRUB_NONE: [6, 13],
+  NETKIT_SCRUB_DEFAULT: [6, 13],
   IFLA_BRPORT_MAB: [6, 2],
   IFLA_BRPORT_MCAST_N_GROUPS: [6, 3],
   IFLA_BRPORT_MCAST_MAX_GROUPS: [6, 3],

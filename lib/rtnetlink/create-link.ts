@@ -203,8 +203,9 @@ export async function changeOrSayWhatLacks(
   } catch (error) {
     if (!hasCode(error, 'EOPNOTSUPP') || error.kernelMessage !== 'Unknown device type') throw error
     const { config, module } = kindOf(kind)?.kernel ?? {}
-    const remedy = module === undefined ? '' : `: ${config} gives it, as module ${module} where it is one`
-    const hint = `this kernel has no links of kind ${kind}${remedy}`
+    const remedy = config === undefined ? '' : `: ${config} gives them`
+    const modular = module === undefined ? '' : `, as module ${module} where it is not built in`
+    const hint = `this kernel has no links of kind ${kind}${remedy}${modular}`
     const { kernelMessage, syscall } = error
     throw atCaller(
       new NetkitError({ message: request.what, errno: -error.errno, syscall, kernelMessage, hint, cause: error }),

@@ -68,3 +68,19 @@ export async function requestsDuring(fn: () => unknown): Promise<number> {
   }
   return count
 }
+
+/** Calls a function, and gives what it asks the kernel to change meanwhile, by the names of the messages. */
+export async function changesDuring(fn: () => unknown): Promise<string[]> {
+  const original = NetlinkConnection.prototype.request
+  const changes: string[] = []
+  NetlinkConnection.prototype.request = function (request) {
+    if (!request.syscall.startsWith('RTM_GET')) changes.push(request.syscall)
+    return original.call(this, request)
+  }
+  try {
+    await fn()
+  } finally {
+    NetlinkConnection.prototype.request = original
+  }
+  return changes
+}

@@ -33,7 +33,10 @@ export const multicastRouters = headerWords(
 const portStates = headerWords('BR_STATE_', { disabled: 0, listening: 1, learning: 2, forwarding: 3, blocking: 4 })
 
 export const bridgePortAttributes = attributes({
-  /** State in the spanning tree. With STP in the kernel the bridge sets it; it can only be set while the port is up. */
+  /**
+   * State in the spanning tree. The bridge sets it itself, unless a program runs the spanning tree. With the kernel's STP it
+   * cannot be set (EBUSY), and on a port without a carrier it can only be 'disabled' (ENETDOWN).
+   */
   state: [1, 'IFLA_BRPORT_STATE', words(attributeU8, portStates)],
   /** For the choice of a root port: 0 to 63, lower wins. Default 32. */
   priority: [2, 'IFLA_BRPORT_PRIORITY', attributeU16],

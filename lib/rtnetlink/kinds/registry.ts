@@ -22,8 +22,8 @@ export interface Kind {
   readonly parentKey?: string
   /** Why `createLink` does not make links of this kind, and what does: 'has two ends: use createVeth'. */
   readonly maker?: string
-  /** What gives a kernel this kind, for the error when it lacks it: its configuration option, and the module's name. */
-  readonly kernel?: { readonly config: string; readonly module: string }
+  /** What gives a kernel this kind, for the error when it lacks it: its configuration option, and the module's name when it can be one. */
+  readonly kernel?: { readonly config: string; readonly module?: string }
   /**
    * Checks options against each other, after each has been checked by itself: throws as lib/validate.ts does. `path` leads to
    * the options in what the caller wrote.
@@ -72,6 +72,9 @@ export interface PortKindStates {}
 
 /** Options among which some are links: told by a Link, a name or an index, or null for none. */
 export type LinksIn<T, K extends keyof T> = Omit<T, K> & { [P in K]?: LinkReference | null }
+
+/** Of a kind that has no options of its own. */
+export type NoOptions = Record<never, never>
 
 const kinds = new Map<string, Kind>()
 

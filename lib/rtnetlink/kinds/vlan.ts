@@ -62,7 +62,7 @@ export const vlanAttributes = attributes({
   /**
    * `reorderHeader` (default on): captures of the link see frames without the tag. `gvrp`, `mvrp`: registers the VLAN at the
    * switch. `looseBinding`: its state does not follow the parent's. `bridgeBinding`: on a bridge, it follows that of the ports
-   * that are members of the VLAN. What is not given stays as it is.
+   * that are members of the VLAN. What is not given stays as it is. Not told of when none is set.
    */
   flags: [2, 'IFLA_VLAN_FLAGS', maskedFlags(vlanFlags, flagBits)],
   /** From the packet's priority to that in the tag (0 to 7), by the former: `{ 6: 5 }`. 0 takes a mapping away; others stay. */
@@ -96,6 +96,11 @@ defineKind({
     if (id !== undefined) checkInteger(id, `${path}.id`, 0, 4094)
   },
   isAsAsked(key, wanted, known) {
+    if (key === 'flags') {
+      // When none is set, the kernel tells of none.
+      const flags = (known.flags ?? {}) as Record<string, boolean>
+      return Object.entries(wanted as Record<string, boolean>).every(([flag, on]) => (flags[flag] ?? false) === on)
+    }
     if (key !== 'egressPriorities' && key !== 'ingressPriorities') return undefined
     // A mapping to 0 is as good as none, and not told of.
     const map = (known[key] ?? {}) as Record<string, number>
