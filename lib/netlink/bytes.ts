@@ -14,10 +14,22 @@ export function sourceOf(bytes: Uint8Array): Source {
   return { bytes, view: new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength) }
 }
 
-/** A copy of some bytes. Small ones share Node's buffer pool: an ArrayBuffer each would be a burden on the garbage collector. */
+const POOL_SIZE = 32 * 1024
+let pool = new Uint8Array(POOL_SIZE)
+let poolUsed = 0
+
+/** A copy of some bytes. Small ones share a piece of memory: an ArrayBuffer each would be a burden on the garbage collector. */
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
-  const copy = Buffer.allocUnsafe(end - start)
-  copy.set(bytes.subarray(start, end))
+  const length = end - start
+  if (length > POOL_SIZE / 8) return bytes.slice(start, end)
+  if (poolUsed + length > POOL_SIZE) {
+    pool = new Uint8Array(POOL_SIZE)
+    poolUsed = 0
+  }
+  pool.set(bytes.subarray(start, end), poolUsed)
+  const copy = new Uint8Array(pool.buffer, poolUsed, length)
+  // What a caller makes a view of wider numbers of must be aligned.
+  poolUsed += (length + 7) & ~7
   return copy
 }
 

@@ -3,6 +3,7 @@ import type { Context } from './attribute.js'
 import { Malformed } from './attribute.js'
 import { align4, LITTLE_ENDIAN, type Source, Writer } from './bytes.js'
 import { headerConstants } from './header-words.js'
+import { lazyAttributes } from './lazy.js'
 import type { Struct, StructOf } from './struct.js'
 import { type AnyTable, type AttributesOf, forEachAttribute, NLA_TYPE_MASK } from './table.js'
 
@@ -103,6 +104,13 @@ export class MessageDefinition<S extends Struct, T extends AnyTable> {
     const first = Math.min(end, start + align4(this.header.size))
     const attributes = this.table.decode(source, first, end, header as Context['header'])
     return { header: header as StructOf<S>, attributes: attributes as AttributesOf<T> }
+  }
+
+  /** The same attributes, each read when it is asked for, at its first use: what most of them say is of no interest to most. */
+  decodeLazily({ source, start, end }: Message): Readonly<AttributesOf<T>> {
+    const header = this.header.decode(source, start, end - start)
+    const first = Math.min(end, start + align4(this.header.size))
+    return lazyAttributes(this.table, source, first, end, header as Context['header'])
   }
 
   /** The bytes of a request. Its sequence number is filled in when it is sent. */

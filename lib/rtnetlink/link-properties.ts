@@ -21,22 +21,24 @@ import { readXdp, type XdpState } from './xdp.js'
 /** What a Link is made upon. */
 export abstract class LinkProperties {
   abstract get attributes(): Readonly<LinkAttributes>
+  /** The same without unknown ones, each read at its first use. */
+  protected abstract get seen(): Readonly<LinkAttributes>
 
   /** More names, which may be longer than 15 bytes. */
   get alternativeNames(): readonly string[] {
-    return this.attributes.properties?.alternativeNames ?? []
+    return this.seen.properties?.alternativeNames ?? []
   }
 
   get alias(): string | undefined {
-    return this.attributes.alias
+    return this.seen.alias
   }
 
   get group(): number {
-    return this.attributes.group ?? 0
+    return this.seen.group ?? 0
   }
 
   get txQueueLength(): number {
-    return this.attributes.txQueueLength ?? 0
+    return this.seen.txQueueLength ?? 0
   }
 
   /** How the interface's IPv6 addresses are made; undefined without IPv6. */
@@ -46,53 +48,53 @@ export abstract class LinkProperties {
 
   /** Counters since the link was made. */
   get stats(): Readonly<LinkStatistics> | undefined {
-    return this.attributes.statistics
+    return this.seen.statistics
   }
 
   /** The hardware address that frames for everybody have; empty when there is none. */
   get broadcast(): string {
-    return this.attributes.broadcast ?? ''
+    return this.seen.broadcast ?? ''
   }
 
   /** The hardware's own MAC address, whatever the link was given since; undefined for links without hardware. */
   get permanentMac(): string | undefined {
-    return this.attributes.permanentMac
+    return this.seen.permanentMac
   }
 
   /** Whether the lower layer works: a veth's other end is up, a tap is open. Undefined when the kernel does not say. */
   get carrier(): boolean | undefined {
-    return this.attributes.carrier
+    return this.seen.carrier
   }
 
   /** Where the kernel stops when the link comes up: 'dormant' waits for a program (`set({ operationalState: 'up' })`). */
   get linkMode(): LinkMode | number {
-    return this.attributes.linkMode ?? 'default'
+    return this.seen.linkMode ?? 'default'
   }
 
   /** Held down by a program, whatever the lower layer does. */
   get protocolDown(): boolean {
-    return this.attributes.protocolDown ?? false
+    return this.seen.protocolDown ?? false
   }
 
   /** Why it is held down: the numbers of the reasons that are set. */
   get protocolDownReasons(): number[] {
-    const bits = this.attributes.protocolDownReason?.value ?? 0
+    const bits = this.seen.protocolDownReason?.value ?? 0
     return Array.from({ length: 32 }, (_, i) => i).filter((bit) => ((bits >>> bit) & 1) === 1)
   }
 
   /** How many want to see all frames: `promiscuous: true` counts as one, and so does each bridge and packet capture. */
   get promiscuity(): number {
-    return this.attributes.promiscuity ?? 0
+    return this.seen.promiscuity ?? 0
   }
 
   /** How many want all multicast frames; `undefined` on kernels before 6.0, which do not say. */
   get allMulticastCount(): number | undefined {
-    return this.attributes.allMulticast
+    return this.seen.allMulticast
   }
 
   /** The id (`namespace.namespaceIds`) of the namespace that `parent` is in; undefined when that is the link's own. */
   get parentNamespaceId(): number | undefined {
-    return this.attributes.parentNamespaceId
+    return this.seen.parentNamespaceId
   }
 
   /** Parameters of IPv4 for this link (net.ipv4.conf); `set({ ipv4 })` changes them. Undefined without IPv4. */
@@ -108,7 +110,7 @@ export abstract class LinkProperties {
 
   /** The XDP programs that are attached; undefined when there are none. */
   get xdp(): XdpState | undefined {
-    return readXdp(this.attributes.xdp)
+    return readXdp(this.seen.xdp)
   }
 
   /**
@@ -116,7 +118,7 @@ export abstract class LinkProperties {
    * `links.get('eth0', { virtualFunctions: true })` or `list`, and again by what takes a new snapshot of that Link.
    */
   get virtualFunctions(): VirtualFunction[] {
-    return readVirtualFunctions(this.attributes.virtualFunctions, this.attributes.mac ?? '')
+    return readVirtualFunctions(this.seen.virtualFunctions, this.seen.mac ?? '')
   }
 
   /** The lower half of the addresses that router advertisements lead to; undefined when there is none. */
@@ -130,7 +132,7 @@ export abstract class LinkProperties {
   }
 
   #family(name: 'inet' | 'inet6'): unknown {
-    const { families } = this.attributes
+    const { families } = this.seen
     return families === undefined || families instanceof Uint8Array ? undefined : families[name]
   }
 }

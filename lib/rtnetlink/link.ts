@@ -63,6 +63,7 @@ export class Link<K extends string = string> extends LinkProperties {
   /** The payload of the RTM_NEWLINK; decoded when someone looks. */
   #payload: Uint8Array
   #attributes: LinkAttributes | undefined
+  #seen: Readonly<LinkAttributes> | undefined
   readonly #created: boolean
   /** What is read of it beyond the usual (IFLA_EXT_MASK). */
   readonly #filterMask: number | undefined
@@ -83,6 +84,11 @@ export class Link<K extends string = string> extends LinkProperties {
     return this.#attributes
   }
 
+  protected get seen(): Readonly<LinkAttributes> {
+    this.#seen ??= linkMessage.decodeLazily(wholePayload(this.#payload))
+    return this.#seen
+  }
+
   /** The namespace that the link is in. */
   get namespace(): Namespace {
     return this.#namespace
@@ -93,28 +99,28 @@ export class Link<K extends string = string> extends LinkProperties {
   }
 
   get name(): string {
-    return this.attributes.name ?? ''
+    return this.seen.name ?? ''
   }
 
   /** The kind: 'veth', 'bridge', 'tun' …; undefined for the loopback and most hardware. */
   get kind(): K | undefined {
-    return this.attributes.info?.kind as K | undefined
+    return this.seen.info?.kind as K | undefined
   }
 
   /** The options of its kind, by the names that creating takes; empty when it has none. */
   get options(): Readonly<OptionsOf<K>> {
-    const data = this.attributes.info?.data
+    const data = this.seen.info?.data
     return (data === undefined || data instanceof Uint8Array ? {} : data) as OptionsOf<K>
   }
 
   /** The MAC address; an empty string when it has none. */
   get mac(): string {
-    return this.attributes.mac ?? ''
+    return this.seen.mac ?? ''
   }
 
   /** Maximum transmission unit in bytes. */
   get mtu(): number {
-    return this.attributes.mtu ?? 0
+    return this.seen.mtu ?? 0
   }
 
   /** The flags that are set, by the names that `ip link` shows. */
@@ -134,12 +140,12 @@ export class Link<K extends string = string> extends LinkProperties {
 
   /** RFC 2863's state. Lags behind what sets it; `waitFor` waits for it. */
   get operationalState(): OperationalState | number {
-    return this.attributes.operationalState ?? 'unknown'
+    return this.seen.operationalState ?? 'unknown'
   }
 
   /** The index of the link that this one is a port of. */
   get master(): number | undefined {
-    return this.attributes.master
+    return this.seen.master
   }
 
   /**
@@ -147,13 +153,13 @@ export class Link<K extends string = string> extends LinkProperties {
    * has no master, or one whose kind keeps nothing about its ports.
    */
   get port(): PortState | undefined {
-    const data = this.attributes.info?.portData
+    const data = this.seen.info?.portData
     return data === undefined || data instanceof Uint8Array ? undefined : (data as PortState)
   }
 
   /** The index of the link under this one, or of a veth's other end: in the namespace that `parentNamespaceId` tells. */
   get parent(): number | undefined {
-    return this.attributes.parent
+    return this.seen.parent
   }
 
   get #flagBits(): number {
@@ -244,11 +250,11 @@ export class Link<K extends string = string> extends LinkProperties {
       if (this.master === undefined) {
         throw valueError('changes.port', port, `is for a port, and ${this.name} has no master`)
       }
-      checkPortOptions(port, this.attributes.info?.portKind, 'changes.port')
+      checkPortOptions(port, this.seen.info?.portKind, 'changes.port')
     }
     if (Object.values(changes).some((value) => value !== undefined))
       await this.set(changes as Parameters<this['set']>[0])
-    const portKind = this.attributes.info?.portKind
+    const portKind = this.seen.info?.portKind
     const given = checkPortOptions(port, portKind, 'changes.port')
     const indexed = withIndexes(this.#namespace, kindOf(portKind)?.port, given, 'changes.port')
     const portData = indexed instanceof Promise ? await indexed : indexed
@@ -294,7 +300,7 @@ export class Link<K extends string = string> extends LinkProperties {
 
   #take(payload: Uint8Array): void {
     this.#payload = payload
-    this.#attributes = undefined
+    this.#attributes = this.#seen = undefined
   }
 
   /** Removes the link. Succeeds when it is gone already. */
