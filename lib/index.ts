@@ -125,6 +125,20 @@ export {
 } from './rtnetlink/routes.js'
 export { InterruptedDumpError } from './rtnetlink/talk.js'
 export type {
+  Action,
+  ActionKinds,
+  ActionOptionsOf,
+  NewAction,
+  NewActionOfKind,
+  NewRawAction,
+  Verdict,
+} from './rtnetlink/traffic/action.js'
+export type { GactOptions } from './rtnetlink/traffic/actions/gact.js'
+export type { MirredOptions } from './rtnetlink/traffic/actions/mirred.js'
+export type { PoliceOptions } from './rtnetlink/traffic/actions/police.js'
+export type { SkbeditOptions } from './rtnetlink/traffic/actions/skbedit.js'
+export type { VlanActionOptions } from './rtnetlink/traffic/actions/vlan.js'
+export type {
   ClassKinds,
   ClassOptionsOf,
   ClassPlace,
@@ -133,6 +147,19 @@ export type {
   TrafficClass,
 } from './rtnetlink/traffic/class.js'
 export { type ClassFilter, type EnsuredClass, LinkClasses } from './rtnetlink/traffic/classes.js'
+export type {
+  FilterKinds,
+  FilterOptionsOf,
+  FilterPlace,
+  NewFilterOfKind,
+  NewRawFilter,
+  TrafficFilter,
+} from './rtnetlink/traffic/filter.js'
+export type { FilterMatch } from './rtnetlink/traffic/filter-options.js'
+export type { FlowerOptions, Masked } from './rtnetlink/traffic/filters/flower.js'
+export type { BasicOptions, BpfOptions, FwOptions } from './rtnetlink/traffic/filters/simple.js'
+export type { U32Key, U32Match, U32Options } from './rtnetlink/traffic/filters/u32.js'
+export { type EnsuredFilter, type FilterChain, type FilterFilter, LinkFilters } from './rtnetlink/traffic/filters.js'
 export type {
   NewQdiscOfKind,
   NewRawQdisc,

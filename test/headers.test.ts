@@ -45,6 +45,12 @@ const preamble = `
 #include <linux/gen_stats.h>
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
+#include <linux/in.h>
+#include <linux/if_arp.h>
+#include <linux/tc_act/tc_gact.h>
+#include <linux/tc_act/tc_mirred.h>
+#include <linux/tc_act/tc_skbedit.h>
+#include <linux/tc_act/tc_vlan.h>
 #include <linux/veth.h>
 #include <linux/can/vxcan.h>
 `
@@ -81,6 +87,7 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   TCA_NETEM_PRNG_SEED: [6, 6],
   IFLA_GSO_IPV4_MAX_SIZE: [6, 3],
   IFLA_GRO_IPV4_MAX_SIZE: [6, 3],
+  TCA_MIRRED_BLOCKID: [6, 8],
 }
 
 /** Names that no header for programs has, and where they are: nothing can be held against them. */

@@ -8,15 +8,16 @@ import { netlinkConstants } from '../../dist/netlink/message.js'
 import { createBridge } from '../../dist/rtnetlink/create-link.js'
 import { linkMessage } from '../../dist/rtnetlink/link-attributes.js'
 import { change } from '../../dist/rtnetlink/talk.js'
+import { filterInfo } from '../../dist/rtnetlink/traffic/filter.js'
 import { handleConstants } from '../../dist/rtnetlink/traffic/handles.js'
-import { qdiscMessage } from '../../dist/rtnetlink/traffic/message.js'
+import { filterMessage, qdiscMessage } from '../../dist/rtnetlink/traffic/message.js'
 import { runProgram } from './program.js'
 
 /**
  * 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': to become another user. 'nobody':
  * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. 'kind:vlan': a kernel with this kind of
- * link; 'qdisc:tbf': with this kind of queueing discipline; 'bridge:vlan-filtering': with bridges that have it. 'kernel:6.7': one
- * at least as new. Anything else is the name of a program.
+ * link; 'qdisc:tbf', 'filter:flower', 'action:police': with this kind of queueing discipline, filter, action;
+ * 'bridge:vlan-filtering': with bridges that have it. 'kernel:6.7': one at least as new. Anything else is the name of a program.
  */
 export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
 
@@ -30,6 +31,8 @@ const probes: Readonly<Record<string, (parameter: string) => Promise<string | un
   kind: (kind) => probeKind(kind),
   qdisc: (kind) => probeQdisc(kind),
   bridge: (feature) => probeBridge(feature),
+  filter: (kind) => probeFilter(kind),
+  action: (kind) => probeFilter('u32', kind),
   kernel: async (version) => {
     const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
     const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
@@ -92,6 +95,37 @@ async function probeBridge(feature: string): Promise<string | undefined> {
     (error: NetkitError) => error.code,
   )
   return code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no bridges with VLAN filtering` : undefined
+}
+
+/** A filter, or of an action of a filter. They are looked for before their options are. */
+async function probeFilter(kind: string, action?: string): Promise<string | undefined> {
+  const unable = (await missing('qdisc:clsact')) ?? (action === undefined ? undefined : await missing('filter:u32'))
+  if (unable !== undefined) return unable
+  await using box = await createNamespace()
+  const loopback = await box.links.get('lo')
+  await loopback.qdiscs.add({ kind: 'clsact' })
+  const key = { value: 0, mask: 0, offset: 0, offsetMask: 0 }
+  const selector = { flags: 1, offsetShift: 0, offsetMask: 0, offset: 0, offsetOffset: 0, hashOffset: 0, hashMask: 0 }
+  const asked = change(box, {
+    definition: filterMessage,
+    request: 'RTM_NEWTFILTER',
+    flags: netlinkConstants.NLM_F_CREATE | netlinkConstants.NLM_F_EXCL,
+    header: { index: loopback.index, parent: 0xffff_fff2, info: filterInfo(1, 3) },
+    attributes: {
+      kind,
+      options:
+        action === undefined
+          ? {}
+          : { selector: { ...selector, keys: [key] }, actions: [{ kind: action, options: {} }] },
+    },
+    what: '',
+  })
+  const code = await asked.then(
+    () => undefined,
+    (error: NetkitError) => error.code,
+  )
+  const what = action === undefined ? `${kind} filter` : `${action} action`
+  return code === 'ENOENT' || code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${what}` : undefined
 }
 
 async function missing(requirement: Requirement): Promise<string | undefined> {

@@ -26,6 +26,8 @@ export interface TrafficKind<W, O> {
   fromWire(wire: W, handle: number): object
   /** Options that the kernel keeps in coarser steps: how far what is read may be from what was asked, beside 0.2 %. */
   readonly rounded?: Readonly<Record<string, number>>
+  /** Options that the kernel chooses when they are not given, and tells of. */
+  readonly chosen?: readonly string[]
   /** Options that are read back as others. */
   readonly derived?: Readonly<Record<string, readonly string[]>>
 }
