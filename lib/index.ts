@@ -112,6 +112,8 @@ export {
 } from './rtnetlink/neighbors.js'
 export type { PortOptions, PortState } from './rtnetlink/port-options.js'
 export type { LinksToRemove } from './rtnetlink/remove-links.js'
+export type { NexthopBucket, NexthopMember, NexthopObject } from './rtnetlink/nexthop.js'
+export { type EnsuredNexthop, type NewNexthopObject, type NexthopFilter, Nexthops } from './rtnetlink/nexthops.js'
 export type { Nexthop, NexthopFlag, Route, RouteMetrics } from './rtnetlink/route.js'
 export {
   type EnsuredRoute,
@@ -123,6 +125,8 @@ export {
   type RouteMatch,
   Routes,
 } from './rtnetlink/routes.js'
+export type { Range, Rule } from './rtnetlink/rule.js'
+export { type EnsuredRule, type NewRule, type RuleMatch, Rules } from './rtnetlink/rules.js'
 export { InterruptedDumpError } from './rtnetlink/talk.js'
 export type {
   Action,

@@ -30,6 +30,7 @@ const preamble = `
 #include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
 #include <linux/icmpv6.h>
+#include <linux/fib_rules.h>
 #include <linux/in.h>
 #include <linux/lwtunnel.h>
 #include <linux/mpls.h>
@@ -51,6 +52,7 @@ const preamble = `
 #include <linux/tc_act/tc_mirred.h>
 #include <linux/tc_act/tc_skbedit.h>
 #include <linux/tc_act/tc_vlan.h>
+#include <linux/nexthop.h>
 #include <linux/veth.h>
 #include <linux/can/vxcan.h>
 `
@@ -88,6 +90,13 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   IFLA_GSO_IPV4_MAX_SIZE: [6, 3],
   IFLA_GRO_IPV4_MAX_SIZE: [6, 3],
   TCA_MIRRED_BLOCKID: [6, 8],
+  FRA_DSCP: [6, 12],
+  FRA_FLOWLABEL: [6, 14],
+  FRA_FLOWLABEL_MASK: [6, 14],
+  FRA_SPORT_MASK: [6, 15],
+  FRA_DPORT_MASK: [6, 15],
+  FRA_DSCP_MASK: [6, 15],
+  'nexthop_grp.weight_high': [6, 12],
 }
 
 /** Names that no header for programs has, and where they are: nothing can be held against them. */
@@ -209,6 +218,7 @@ test('a wrong number, a wrong layout and an unknown name do not pass', { skip },
 
 test('the exceptions are about what there is', (t) => {
   const names = new Set([...attributeNumbers(), ...allHeaderNames, ...errnos()].map(([name]) => name))
+  for (const { name, fields } of allStructs) for (const field of fields) names.add(`${name}.${field.name}`)
   for (const name of [...Object.keys(newer), ...Object.keys(internal)]) t.ok(names.has(name), name)
   t.ok(names.has(linkAttributes.nameOf('mtu')) && names.has(acknowledgementAttributes.nameOf('policy')))
   t.end()

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { createVeth, type Link, type Namespace, type NewRoute } from '../dist/index.js'
 import { needs } from './support/needs.js'
-import { bothRoutes } from './support/referee.js'
+import { bothRoutes } from './support/route-referee.js'
 import { ip, ipDo, scratch } from './support/scratch.js'
 
 /** A namespace with the two ends of a cable, eth0 and eth1, both up, with addresses of networks that the routes use. */
@@ -75,7 +75,87 @@ const cases: [what: string, asked: NewRoute, shown: Record<string, unknown>][] =
   ['IPv6 unreachable', { to: 'fd0b::/32', type: 'unreachable' }, { type: 'unreachable' }],
   ['IPv6 prohibit', { to: 'fd0c::/32', type: 'prohibit', metric: 3 }, { type: 'prohibit', metric: 3 }],
   ['IPv6 protocol', { to: 'fd0d::/32', via: 'fd00::9', protocol: 'ra' }, { protocol: 'ra' }],
+  ['scope by number', { to: '10.20.0.0/16', link: 'eth0', scope: 150 }, { scope: '150' }],
+  ['multicast', { to: '239.1.0.0/16', link: 'eth0', type: 'multicast' }, { type: 'multicast', scope: 'link' }],
+  ['tos', { to: '10.7.0.0/16', via: '10.0.0.9', tos: 0x10 }, { tos: '0x10', gateway: '10.0.0.9' }],
+  ['realm', { to: '10.21.0.0/16', via: '10.0.0.9', flow: 3 * 65_536 + 5 }, { flow: { from: '3', to: '5' } }],
+  [
+    'every metric',
+    {
+      to: '10.22.0.0/16',
+      via: '10.0.0.9',
+      metrics: {
+        mtu: 1300,
+        advertisedMss: 1200,
+        window: 9000,
+        rtt: 100,
+        rttVariance: 50,
+        slowStartThreshold: 11,
+        congestionWindow: 12,
+        reordering: 5,
+        hopLimit: 33,
+        initialCongestionWindow: 14,
+        features: ['ecn'],
+        minimumRto: 300,
+        initialReceiveWindow: 15,
+        quickAck: true,
+        congestionControl: 'reno',
+        fastOpenNoCookie: true,
+        lock: ['mtu', 'rtt'],
+      },
+    },
+    {
+      metrics: [
+        {
+          ...{ mtu: 1300, window: 9000, rtt: 100, rttvar: 50, ssthresh: 11, cwnd: 12, advmss: 1200 },
+          ...{ reordering: 5, hoplimit: 33, initcwnd: 14, ecn: null, rto_min: 300, initrwnd: 15, quickack: 1 },
+          ...{ congestion: 'reno', fastopen_no_cookie: 1 },
+        },
+      ],
+    },
+  ],
+  [
+    'multipath',
+    {
+      to: '10.23.0.0/16',
+      nexthops: [
+        { via: '10.0.0.9', weight: 5, flow: 7 },
+        { via: '192.0.2.1', link: 'eth0', onlink: true },
+        { via: 'fd01::9', link: 'eth1', weight: 256 },
+      ],
+    },
+    {
+      nexthops: [
+        { gateway: '10.0.0.9', dev: 'eth0', weight: 5, flow: { to: '7' } },
+        { gateway: '192.0.2.1', dev: 'eth0', weight: 1, flags: ['onlink'] },
+        { via: { family: 'inet6', host: 'fd01::9' }, dev: 'eth1', weight: 256 },
+      ],
+    },
+  ],
+  ['a multipath route with one way', { to: '10.24.0.0/16', nexthops: [{ via: '10.0.0.9' }] }, { gateway: '10.0.0.9' }],
+  [
+    'IPv6 multipath',
+    { to: 'fd0e::/32', nexthops: [{ via: 'fd00::9', weight: 2 }, { via: 'fd01::9' }], metric: 9 },
+    {
+      metric: 9,
+      nexthops: [
+        { gateway: 'fd00::9', dev: 'eth0', weight: 2 },
+        { gateway: 'fd01::9', dev: 'eth1', weight: 1 },
+      ],
+    },
+  ],
+  ['IPv6 from', { to: 'fd0f::/32', from: 'fdaa::/16', via: 'fd00::9' }, { from: 'fdaa::/16' }],
+  ['IPv6 from one', { to: 'fd0f::/32', from: 'fdaa::1', via: 'fd00::9' }, { from: 'fdaa::1' }],
+  ['IPv6 high preference', { to: 'fd10::/32', via: 'fd00::9', preference: 'high' }, { pref: 'high' }],
+  ['IPv6 low preference', { to: 'fd11::/32', via: 'fd00::9', preference: 'low' }, { pref: 'low' }],
+  ['IPv6 expiry', { to: 'fd12::/32', via: 'fd00::9', expires: 500_000 }, { expires: /^(499|500)$/ }],
 ]
+
+/** What tells one route from another. */
+const matchOf = ({ to, via, link, table, metric, type, tos, from, nexthops }: NewRoute) => ({
+  ...{ to, via, link, table, metric, type, tos, from },
+  nexthops,
+})
 
 /** What iproute2 prints of both families, one text a route. */
 async function shownRoutes(namespace: Namespace): Promise<Set<string>> {
@@ -97,8 +177,7 @@ t.test('what netkit makes', await needs('namespaces', 'ip'), async (t) => {
     const { iproute2, netkit } = await bothRoutes(red)
     t.same(netkit, iproute2, 'both read the same')
     for (const [what, asked] of cases) {
-      const { to, via, link, table, metric, type } = asked
-      await red.routes.remove({ to, via, link, table, metric, type })
+      await red.routes.remove(matchOf(asked))
       await t.rejects(red.routes.remove(asked), { code: 'ENOENT', syscall: 'RTM_DELROUTE' }, `${what} is removed`)
     }
     t.same(await red.routes.list({ protocol: 'static', table: 'all' }), [], 'nothing is left')
@@ -137,6 +216,11 @@ t.test('what iproute2 makes', await needs('namespaces', 'ip'), async (t) => {
     '-6 fd09::/16 via fd77::1 dev eth0 onlink',
     '-6 local fd0a::/64 dev lo',
     '-6 anycast fd0b::1 dev lo',
+    '10.15.0.0/16 dev eth0 mtu lock 1400 rtt 30ms rttvar 7ms ssthresh 9 cwnd 8 reordering 7 hoplimit 6 initcwnd 5',
+    '10.16.0.0/16 dev eth0 features ecn rto_min 40ms initrwnd 3 quickack 1 congctl reno fastopen_no_cookie 1',
+    '10.17.0.0/16 via 10.0.0.9 realms 3/5 tos 0x08',
+    '10.18.0.0/16 nexthop via 10.0.0.9 realms 7 nexthop via 10.0.1.9 weight 256',
+    '-6 fd0c::/16 from fdaa::/16 via fd00::9 pref low',
   ]
   let read = 0
   for (const command of commands) {
@@ -147,6 +231,7 @@ t.test('what iproute2 makes', await needs('namespaces', 'ip'), async (t) => {
     t.ok(netkit.length > read, 'one more')
     read = netkit.length
   }
+  t.match(await red.routes.get({ to: '10.15.0.0/16' }), { metrics: { lock: ['mtu'], mtu: 1400 }, mtu: 1400 })
   const multipath = await red.routes.get({ to: '10.7.0.0/16' })
   t.match(multipath.nexthops, [
     { via: '10.0.0.9', weight: 5, flags: [] },

@@ -6,7 +6,7 @@ import { checkBoolean, checkString, rangeError, typeError, valueError } from '..
 import { formatIp, parseIp } from '../values/ip.js'
 import { formatMac, parseMac } from '../values/mac.js'
 import { copyOf, type Source, type Writer } from './bytes.js'
-import { be16, be32, type FieldType, type Struct, type StructOf, s32, u8, u16, u32, u64 } from './struct.js'
+import { be16, be32, be64, type FieldType, type Struct, type StructOf, s32, u8, u16, u32, u64 } from './struct.js'
 import type { AnyTable } from './table.js'
 
 /** What is known about a message when one of its attributes is read or written. */
@@ -60,6 +60,7 @@ export const attributeS32 = scalar(s32)
 export const attributeU64 = scalar(u64)
 export const attributeBe16 = scalar(be16)
 export const attributeBe32 = scalar(be32)
+export const attributeBe64 = scalar(be64)
 
 /** A value that is another type's on the wire. */
 export function mapped<W, T>(

@@ -95,6 +95,16 @@ export const u64: FieldType<bigint> = {
   },
 }
 
+/** The same in network byte order. */
+export const be64: FieldType<bigint> = {
+  ...u64,
+  read: (source, offset) => source.view.getBigUint64(offset, false),
+  write(writer, offset, value, name) {
+    u64.write(writer, offset, value, name)
+    writer.view.setBigUint64(offset, value, false)
+  },
+}
+
 /** An unsigned 64-bit counter as a number, exact up to 2^53. */
 export const counter64: FieldType<number> = {
   size: 8,

@@ -5,6 +5,7 @@
 import {
   type AttributeType,
   attributeBe16,
+  attributeBe64,
   attributeU8,
   attributeU16,
   attributeU32,
@@ -33,20 +34,9 @@ export const mplsEncapsulation = attributes({
   ttl: [2, 'MPLS_IPTUNNEL_TTL', attributeU8],
 })
 
-/** A 64-bit number in network byte order. */
-const be64: AttributeType<bigint> = {
-  decode(source, offset, length) {
-    if (length < 8) throw new Malformed(`has ${length} bytes where 8 are needed`)
-    return source.view.getBigUint64(offset, false)
-  },
-  encode(writer, value) {
-    writer.view.setBigUint64(writer.reserve(8), value, false)
-  },
-}
-
 // LWTUNNEL_IP_OPTS and LWTUNNEL_IP6_OPTS are not in the tables: they are never sent, for the reason that stands at `checkTunnel`.
 export const ipEncapsulation = attributes({
-  id: [1, 'LWTUNNEL_IP_ID', be64],
+  id: [1, 'LWTUNNEL_IP_ID', attributeBe64],
   destination: [2, 'LWTUNNEL_IP_DST', ip],
   source: [3, 'LWTUNNEL_IP_SRC', ip],
   ttl: [4, 'LWTUNNEL_IP_TTL', attributeU8],
@@ -56,7 +46,7 @@ export const ipEncapsulation = attributes({
 })
 
 export const ip6Encapsulation = attributes({
-  id: [1, 'LWTUNNEL_IP6_ID', be64],
+  id: [1, 'LWTUNNEL_IP6_ID', attributeBe64],
   destination: [2, 'LWTUNNEL_IP6_DST', ip],
   source: [3, 'LWTUNNEL_IP6_SRC', ip],
   ttl: [4, 'LWTUNNEL_IP6_HOPLIMIT', attributeU8],

@@ -70,10 +70,14 @@ function given<T extends object>(options: T): T {
 }
 
 function leadsAsAsked(known: Route, { row, wish }: Wanted): boolean {
-  if (known.type !== row.type) return false
+  // Who says nothing of where it leads takes the one that is there.
+  if (wayKeys.every((key) => wish[key] === undefined)) return true
+  // The type of a route is that of the nexthop object that it uses.
+  const isOfType = known.type === row.type
+  if (wish.nexthopId !== undefined) return known.nexthopId === wish.nexthopId && (wish.type === undefined || isOfType)
+  if (!isOfType) return false
   // IPv6 has no scopes.
   if (wish.scope !== undefined && known.family === 'inet' && known.scope !== row.scope) return false
-  if (wish.nexthopId !== undefined) return known.nexthopId === wish.nexthopId
   const wishes = wish.nexthops ?? [wish]
   const asked = row.nexthops ?? [hopOf(row)]
   const left = known.nexthops === undefined ? [hopOf(known)] : [...known.nexthops]

@@ -358,8 +358,13 @@ export function wishOf(given: NewRoute | Route): NewRoute {
   const wish: NewRoute = rest
   if (given.metrics === undefined && mtu !== undefined) wish.mtu = mtu
   if (expires !== undefined) wish.expires = Math.ceil(expires / 1000) * 1000
-  // The kernel tells what an object leads to beside its id, and that routes without a next hop lead to the loopback interface.
-  if (given.nexthopId !== undefined || hasNoNexthop(given.type)) return wish
+  if (given.nexthopId !== undefined) {
+    // The kernel tells beside the id what the object leads to, and that it throws packets away.
+    if (given.type === 'blackhole') delete wish.type
+    return wish
+  }
+  // The kernel tells that routes without a next hop lead to the loopback interface.
+  if (hasNoNexthop(given.type)) return wish
   if (nexthops !== undefined) {
     wish.nexthops = nexthops.map(({ index: at, flags: own, ...hop }) => ({
       ...hop,

@@ -3,6 +3,9 @@ import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:f
 import { release } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { NetkitError } from '../../dist/errors.js'
+import type { Encapsulation } from '../../dist/rtnetlink/encapsulation.js'
+import '../../dist/rtnetlink/links.js'
+import '../../dist/rtnetlink/routes.js'
 import { createNamespace } from '../../dist/namespace/open.js'
 import { netlinkConstants } from '../../dist/netlink/message.js'
 import { createBridge } from '../../dist/rtnetlink/create-link.js'
@@ -18,6 +21,7 @@ import { runProgram } from './program.js'
  * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. 'kind:vlan': a kernel with this kind of
  * link; 'qdisc:tbf', 'filter:flower', 'action:police': with this kind of queueing discipline, filter, action;
  * 'bridge:vlan-filtering': with bridges that have it. 'kernel:6.7': one at least as new. Anything else is the name of a program.
+ * link. 'encap:mpls': one that wraps packets of routes so. 'kernel:6.7': one at least as new. Anything else is the name of a program.
  */
 export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
 
@@ -33,6 +37,7 @@ const probes: Readonly<Record<string, (parameter: string) => Promise<string | un
   bridge: (feature) => probeBridge(feature),
   filter: (kind) => probeFilter(kind),
   action: (kind) => probeFilter('u32', kind),
+  encap: (type) => probeEncapsulation(type),
   kernel: async (version) => {
     const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
     const [wantedMajor = 0, wantedMinor = 0] = version.split('.').map(Number)
@@ -77,6 +82,25 @@ async function probeQdisc(kind: string): Promise<string | undefined> {
     attributes: { kind },
     what: '',
   })
+/** Encapsulations that the kernels of today can lack, and one of each. */
+const encapsulations: Readonly<Record<string, Encapsulation>> = {
+  ip: { type: 'ip', destination: '192.0.2.1' },
+  mpls: { type: 'mpls', labels: [100] },
+  seg6: { type: 'seg6', mode: 'encap', segments: ['fd00::1'] },
+  seg6local: { type: 'seg6local', action: 'End' },
+  xfrm: { type: 'xfrm', interfaceId: 1 },
+}
+
+/** A kernel without the type says so, without its words where it may load the type as a module but has none. */
+async function probeEncapsulation(type: string): Promise<string | undefined> {
+  const encapsulation = encapsulations[type]
+  if (encapsulation === undefined) throw new Error(`nobody knows how to look for the encapsulation '${type}'`)
+  const unable = await missing('namespaces')
+  if (unable !== undefined) return unable
+  await using box = await createNamespace()
+  const [lo] = await box.links.list()
+  await lo?.set({ up: true })
+  const asked = box.routes.add({ to: 'fd00::/16', link: 'lo', encapsulation })
   const code = await asked.then(
     () => undefined,
     (error: NetkitError) => error.code,
@@ -126,6 +150,7 @@ async function probeFilter(kind: string, action?: string): Promise<string | unde
   )
   const what = action === undefined ? `${kind} filter` : `${action} action`
   return code === 'ENOENT' || code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${what}` : undefined
+  return code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${type} encapsulation` : undefined
 }
 
 async function missing(requirement: Requirement): Promise<string | undefined> {

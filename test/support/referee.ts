@@ -1,19 +1,19 @@
 /** What iproute2 says (`ip -j -d`) and what netkit says, brought into one shape so that the two can be compared. */
 import { isDeepStrictEqual } from 'node:util'
-import type { Address, Link, Namespace, Route } from '../../dist/index.js'
+import type { Address, Link, Namespace } from '../../dist/index.js'
 import { ip } from './scratch.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever iproute2 prints
 type Json = any
 export type Shape = Record<string, unknown>
 
-const number = (text: string | number) => (/^\d+$/.test(String(text)) ? Number(text) : text)
+export const number = (text: string | number) => (/^\d+$/.test(String(text)) ? Number(text) : text)
 const flag = (value: number | boolean | undefined) => (value === undefined ? undefined : Boolean(value))
 const milliseconds = (ticks: number | undefined) => (ticks === undefined ? undefined : ticks * 10)
 const padded = (id: string | undefined) => id?.replace(/(?<=[.:])[0-9a-f](?=:|$)/g, '0$&')
 
 /** Without the keys whose value is undefined. */
-function said(shape: Shape): Shape {
+export function said(shape: Shape): Shape {
   return Object.fromEntries(Object.entries(shape).filter(([, value]) => value !== undefined))
 }
 
@@ -215,7 +215,7 @@ export interface Both {
  * What both say of the same state: netkit is asked before iproute2 and after it, until nothing has changed in between (the
  * kernel sends packets of its own accord, and ends the detection of duplicate addresses).
  */
-async function steady(askIproute2: () => Promise<Shape[]>, askNetkit: () => Promise<Shape[]>): Promise<Both> {
+export async function steady(askIproute2: () => Promise<Shape[]>, askNetkit: () => Promise<Shape[]>): Promise<Both> {
   let netkit = await askNetkit()
   for (let attempt = 0; ; attempt++) {
     const iproute2 = await askIproute2()
@@ -286,11 +286,11 @@ function addressByNetkit(address: Address): Shape {
 const addressKeys = ['label', 'broadcast', 'metric', 'validLifetime', 'preferredLifetime']
 
 /** The keys in this order, so that two shapes have the same text. */
-function inOrder(keys: readonly string[], shape: Shape): Shape {
+export function inOrder(keys: readonly string[], shape: Shape): Shape {
   return Object.fromEntries(keys.map((key) => [key, shape[key]]))
 }
 
-const byText = (a: Shape, b: Shape) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
+export const byText = (a: Shape, b: Shape) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)
 
 /** Finite lifetimes run on between the two looks: they are rounded to 10 s, and the caller chooses them off the edges. */
 function rounded(shape: Shape): Shape {
@@ -311,55 +311,5 @@ export function bothAddresses(namespace: Namespace): Promise<Both> {
       return all.map(rounded).sort(byText)
     },
     async () => (await namespace.addresses.list()).map(addressByNetkit).map(rounded).sort(byText),
-  )
-}
-
-function routeByIp(json: Json, indexes: Map<string, number>): Shape {
-  const six = String(json.dst).includes(':') || json.family === 'inet6'
-  const host = json.dst === 'default' || json.dst.includes('/') ? json.dst : `${json.dst}/${six ? 128 : 32}`
-  const hop = ({ gateway, via }: Json) => gateway ?? via?.host
-  return said({
-    family: json.family,
-    to: host,
-    via: hop(json),
-    index: indexes.get(json.dev),
-    table: number(json.table),
-    type: json.type,
-    scope: number(json.scope),
-    protocol: number(json.protocol),
-    metric: json.metric,
-    source: json.prefsrc,
-    from: json.from,
-    mtu: json.metrics?.[0]?.mtu,
-    flags: json.flags,
-    nexthops: json.nexthops?.map((one: Json) =>
-      said({ via: hop(one), index: indexes.get(one.dev), weight: one.weight, flags: one.flags }),
-    ),
-  })
-}
-
-const routeKeys = [
-  ...['family', 'to', 'via', 'index', 'table', 'type', 'scope', 'protocol'],
-  ...['metric', 'source', 'from', 'mtu', 'flags', 'nexthops'],
-]
-
-function routeByNetkit(route: Route): Shape {
-  const nexthops = route.nexthops?.map(({ via, index, weight, flags }) => said({ via, index, weight, flags }))
-  return said(inOrder(routeKeys, { ...route, nexthops }))
-}
-
-/** All routes of all tables of a namespace: as iproute2 sees them, and as netkit does. */
-export function bothRoutes(namespace: Namespace): Promise<Both> {
-  return steady(
-    async () => {
-      const links: Json[] = await ip(namespace, 'link', 'show')
-      const indexes = new Map(links.map(({ ifname, ifindex }) => [ifname, ifindex]))
-      const all = async (option: string, family: string) => {
-        const routes: Json[] = await ip(namespace, option, 'route', 'show', 'table', 'all')
-        return routes.map((one) => routeByIp({ ...one, family }, indexes))
-      }
-      return [...(await all('-4', 'inet')), ...(await all('-6', 'inet6'))].sort(byText)
-    },
-    async () => (await namespace.routes.list({ table: 'all' })).map(routeByNetkit).sort(byText),
   )
 }
