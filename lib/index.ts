@@ -110,10 +110,10 @@ export {
   Neighbors,
   type NewNeighbor,
 } from './rtnetlink/neighbors.js'
-export type { PortOptions, PortState } from './rtnetlink/port-options.js'
-export type { LinksToRemove } from './rtnetlink/remove-links.js'
 export type { NexthopBucket, NexthopMember, NexthopObject } from './rtnetlink/nexthop.js'
 export { type EnsuredNexthop, type NewNexthopObject, type NexthopFilter, Nexthops } from './rtnetlink/nexthops.js'
+export type { PortOptions, PortState } from './rtnetlink/port-options.js'
+export type { LinksToRemove } from './rtnetlink/remove-links.js'
 export type { Nexthop, NexthopFlag, Route, RouteMetrics } from './rtnetlink/route.js'
 export {
   type EnsuredRoute,

@@ -52,7 +52,8 @@ t.test('both ways', able, async (t) => {
   for (const [route, command] of cases) {
     await ours.routes.add(route)
     const protocol = route.protocol === undefined ? ['proto', 'static'] : []
-    await ipDo(theirs, '-f', 'mpls', 'route', 'add', ...command.split(' '), ...protocol)
+    const [label = '', ...rest] = command.split(' ')
+    await ipDo(theirs, '-f', 'mpls', 'route', 'add', label, ...protocol, ...rest)
     const [made, read] = [await bothRoutes(ours, ['mpls']), await bothRoutes(theirs, ['mpls'])]
     t.same(made.netkit, made.iproute2, `netkit makes ${command}`)
     t.same(read.netkit, read.iproute2, `iproute2 makes ${command}`)

@@ -3,14 +3,13 @@ import { accessSync, closeSync, constants, openSync, readFileSync } from 'node:f
 import { release } from 'node:os'
 import { delimiter, join } from 'node:path'
 import type { NetkitError } from '../../dist/errors.js'
-import type { Encapsulation } from '../../dist/rtnetlink/encapsulation.js'
-import '../../dist/rtnetlink/links.js'
-import '../../dist/rtnetlink/routes.js'
 import { createNamespace } from '../../dist/namespace/open.js'
 import { netlinkConstants } from '../../dist/netlink/message.js'
 import { createBridge } from '../../dist/rtnetlink/create-link.js'
+import type { Encapsulation } from '../../dist/rtnetlink/encapsulation.js'
 import { linkMessage } from '../../dist/rtnetlink/link-attributes.js'
 import { change } from '../../dist/rtnetlink/talk.js'
+import '../../dist/rtnetlink/routes.js'
 import { filterInfo } from '../../dist/rtnetlink/traffic/filter.js'
 import { handleConstants } from '../../dist/rtnetlink/traffic/handles.js'
 import { filterMessage, qdiscMessage } from '../../dist/rtnetlink/traffic/message.js'
@@ -20,8 +19,7 @@ import { runProgram } from './program.js'
  * 'namespaces': the privilege to make them. 'names': to bind them to /run/netns. 'root': to become another user. 'nobody':
  * the same, and that user may run this node and read this package. 'tun': /dev/net/tun. 'kind:vlan': a kernel with this kind of
  * link; 'qdisc:tbf', 'filter:flower', 'action:police': with this kind of queueing discipline, filter, action;
- * 'bridge:vlan-filtering': with bridges that have it. 'kernel:6.7': one at least as new. Anything else is the name of a program.
- * link. 'encap:mpls': one that wraps packets of routes so. 'kernel:6.7': one at least as new. Anything else is the name of a program.
+ * 'bridge:vlan-filtering': with bridges that have it; 'encap:mpls': with this encapsulation of routes. 'kernel:6.7': one at least as new. Anything else is the name of a program.
  */
 export type Requirement = 'namespaces' | 'names' | 'root' | 'nobody' | 'tun' | (string & {})
 
@@ -82,25 +80,6 @@ async function probeQdisc(kind: string): Promise<string | undefined> {
     attributes: { kind },
     what: '',
   })
-/** Encapsulations that the kernels of today can lack, and one of each. */
-const encapsulations: Readonly<Record<string, Encapsulation>> = {
-  ip: { type: 'ip', destination: '192.0.2.1' },
-  mpls: { type: 'mpls', labels: [100] },
-  seg6: { type: 'seg6', mode: 'encap', segments: ['fd00::1'] },
-  seg6local: { type: 'seg6local', action: 'End' },
-  xfrm: { type: 'xfrm', interfaceId: 1 },
-}
-
-/** A kernel without the type says so, without its words where it may load the type as a module but has none. */
-async function probeEncapsulation(type: string): Promise<string | undefined> {
-  const encapsulation = encapsulations[type]
-  if (encapsulation === undefined) throw new Error(`nobody knows how to look for the encapsulation '${type}'`)
-  const unable = await missing('namespaces')
-  if (unable !== undefined) return unable
-  await using box = await createNamespace()
-  const [lo] = await box.links.list()
-  await lo?.set({ up: true })
-  const asked = box.routes.add({ to: 'fd00::/16', link: 'lo', encapsulation })
   const code = await asked.then(
     () => undefined,
     (error: NetkitError) => error.code,
@@ -150,6 +129,30 @@ async function probeFilter(kind: string, action?: string): Promise<string | unde
   )
   const what = action === undefined ? `${kind} filter` : `${action} action`
   return code === 'ENOENT' || code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${what}` : undefined
+}
+
+/** Encapsulations that a kernel can lack, and one of each. */
+const encapsulations: Readonly<Record<string, Encapsulation>> = {
+  ip: { type: 'ip', destination: '192.0.2.1' },
+  mpls: { type: 'mpls', labels: [100] },
+  seg6: { type: 'seg6', mode: 'encap', segments: ['fd00::1'] },
+  seg6local: { type: 'seg6local', action: 'End' },
+  xfrm: { type: 'xfrm', interfaceId: 1 },
+}
+
+/** An encapsulation is looked for before the route is made, and loaded as a module where there is one. */
+async function probeEncapsulation(type: string): Promise<string | undefined> {
+  const encapsulation = encapsulations[type]
+  if (encapsulation === undefined) throw new Error(`nobody knows how to look for the encapsulation '${type}'`)
+  const unable = await missing('namespaces')
+  if (unable !== undefined) return unable
+  await using box = await createNamespace()
+  const loopback = await box.links.get('lo')
+  await loopback.set({ up: true })
+  const code = await box.routes.add({ to: 'fd00::/16', link: loopback, encapsulation }).then(
+    () => undefined,
+    (error: NetkitError) => error.code,
+  )
   return code === 'EOPNOTSUPP' ? `this kernel (${release()}) has no ${type} encapsulation` : undefined
 }
 
