@@ -8,6 +8,7 @@ import {
   type Namespace,
   type NetkitError,
 } from '../dist/index.js'
+import { eventually } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { bothOf } from './support/referee.js'
 import { ip, scratch } from './support/scratch.js'
@@ -110,6 +111,29 @@ t.test('options that can only be read', namespaces, async (t) => {
     const wrong = { code: 'ERR_INVALID_ARG_VALUE', message: new RegExp(`^options '${option}': is not an option here`) }
     await t.rejects(createBridge({ namespace: red, ...only(option, 1) }), wrong)
   }
+})
+
+// This iproute2 does not show it.
+t.test('the querier that is heard', namespaces, async (t) => {
+  const red = await scratch(t)
+  const asks = {
+    multicastQuerier: true,
+    multicastQueryUseIfaddr: true,
+    multicastStartupQueryInterval: 1000,
+    addresses: ['10.0.0.1/24'],
+    up: true,
+  }
+  const asking = await createBridge({ name: 'asking', namespace: red, ...asks })
+  const hearing = await createBridge({ name: 'hearing', namespace: red, up: true })
+  const [, behind] = await createVeth(
+    { namespace: red, master: asking, up: true },
+    { name: 'behind', namespace: red, master: hearing, up: true },
+  )
+  const heard = async () => (await hearing.refresh()).options.querierState?.address !== undefined
+  t.ok(await eventually(heard, 10_000), 'it is heard')
+  const { address, port, timer = 0 } = hearing.options.querierState ?? {}
+  t.same({ address, port }, { address: '10.0.0.1', port: behind.index })
+  t.ok(timer > 200_000 && timer <= 255_000, `${timer} ms are left`)
 })
 
 t.test('ports', await needs('namespaces', 'ip'), async (t) => {

@@ -1,6 +1,6 @@
 /** bond and its ports, held against iproute2. */
 import t from 'tap'
-import { createLink, type Namespace } from '../dist/index.js'
+import { createLink, createVeth, type Namespace } from '../dist/index.js'
 import { type KindCase, refereeKind, refereePorts, type Said } from './support/kind-referee.js'
 import { needs } from './support/needs.js'
 import { refused, VALUE, type Wrong } from './support/refused.js'
@@ -115,7 +115,7 @@ t.test('the links of a bond', await needs('namespaces', 'ip', 'kind:bond', 'kind
   const red = await scratch(t)
   const bond = await createLink({ kind: 'bond', name: 'bond7', namespace: red, mode: 'active-backup', up: true })
   const [one, two] = await Promise.all(
-    ['one', 'two'].map((name) => red.links.add({ kind: 'ifb', name, master: bond, port: { queueId: 1 } })),
+    ['one', 'two'].map((name, i) => red.links.add({ kind: 'ifb', name, master: bond, port: { queueId: i + 1 } })),
   )
   if (one === undefined || two === undefined) throw new Error('there are two')
   t.match(one.port, { state: 'active', linkState: 'up', queueId: 1 })
@@ -142,7 +142,11 @@ t.test('what a bond has agreed on', await needs('namespaces', 'ip', 'kind:bond',
     miiMonitorInterval: 10,
     up: true,
   })
-  const port = await red.links.add({ kind: 'ifb', name: 'port', master: bond, up: true })
+  const up = red.links.add({ kind: 'ifb', name: 'up', master: bond, up: true })
+  await t.rejects(up, { code: 'EPERM', message: /Device can not be enslaved while up/ })
+  // Its MAC must be one that can be changed, which that of an ifb cannot everywhere.
+  const [port] = await createVeth({ name: 'port', namespace: red, master: bond }, { namespace: red, up: true })
+  t.equal(port.up, true, 'the bond brings its ports up')
   await bond.refresh()
   const [json] = await ip(red, 'link', 'show', 'bond7')
   const { ad_info: info } = json.linkinfo.info_data

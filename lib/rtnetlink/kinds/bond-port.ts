@@ -28,7 +28,7 @@ export const bondPortAttributes = attributes({
   failures: [3, 'IFLA_BOND_SLAVE_LINK_FAILURE_COUNT', attributeU32],
   /** The MAC address that it had before, and gets back. */
   permanentMac: [4, 'IFLA_BOND_SLAVE_PERM_HWADDR', hardwareAddress],
-  /** Packets of this transmit queue of the bond leave here; 0 (default) for none in particular. */
+  /** Packets of this transmit queue of the bond leave here; 0 (default) for none in particular. No two ports have the same. */
   queueId: [5, 'IFLA_BOND_SLAVE_QUEUE_ID', attributeU16],
   /** Of mode '802.3ad': the aggregator that it belongs to, and the state of both sides as the protocol's bits. */
   aggregatorId: [6, 'IFLA_BOND_SLAVE_AD_AGGREGATOR_ID', attributeU16],
@@ -51,7 +51,7 @@ const readOnly = [
 /** What a bond tells of a port. */
 export type BondPortState = AttributesOf<typeof bondPortAttributes>
 
-/** What can be asked of a bond's port. */
+/** What can be asked of a bond's port. A link that is up cannot become one (EPERM): the bond brings its ports up itself. */
 export type BondPortOptions = Omit<BondPortState, (typeof readOnly)[number]>
 
 declare module './registry.js' {
