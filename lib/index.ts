@@ -24,6 +24,17 @@ export type { AddressFilter, AddressTraits } from './rtnetlink/address-filter.js
 export type { AddressInput, AddressOptions, AddressProtocol, ScopeName } from './rtnetlink/address-options.js'
 export { Addresses, type EnsuredAddress, type NewAddress } from './rtnetlink/addresses.js'
 export {
+  type BridgeVlan,
+  type BridgeVlanFilter,
+  BridgeVlanGlobalOptions,
+  type BridgeVlanGlobals,
+  type BridgeVlanOptions,
+  type EnsuredBridgeVlans,
+  LinkVlans,
+  type NewBridgeVlan,
+  type VlanRange,
+} from './rtnetlink/bridge-vlans.js'
+export {
   createBridge,
   createLink,
   type NewBridge,

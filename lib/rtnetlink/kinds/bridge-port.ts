@@ -30,7 +30,13 @@ export const multicastRouters = headerWords(
 )
 
 /** States of a port in the spanning tree (802.1D), BR_STATE_… (linux/if_bridge.h). */
-const portStates = headerWords('BR_STATE_', { disabled: 0, listening: 1, learning: 2, forwarding: 3, blocking: 4 })
+export const portStates = headerWords('BR_STATE_', {
+  disabled: 0,
+  listening: 1,
+  learning: 2,
+  forwarding: 3,
+  blocking: 4,
+})
 
 export const bridgePortAttributes = attributes({
   /**
