@@ -19,6 +19,7 @@ async function state(namespace: Namespace): Promise<unknown> {
     )
   }
   const texts = (list: unknown[]) => list.map((one) => JSON.stringify(clean(one))).sort()
+  const fdb = await namespace.exec('bridge', ['fdb', 'show'], { check: true })
   const links: { flags: string[] }[] = await ip(namespace, 'link', 'show')
   return {
     links: texts(links),
@@ -28,6 +29,13 @@ async function state(namespace: Namespace): Promise<unknown> {
     ),
     four: texts(await ip(namespace, 'route', 'show', 'table', 'all')),
     rules: texts(await ip(namespace, 'rule', 'show')),
+    neighbors: texts(await ip(namespace, 'neigh', 'show', 'nud', 'permanent')),
+    proxies: texts(await ip(namespace, 'neigh', 'show', 'proxy')),
+    // Without what the bridge has learnt.
+    fdb: fdb.stdout
+      .split('\n')
+      .filter((line) => /permanent|static/.test(line))
+      .sort(),
   }
 }
 
@@ -143,6 +151,23 @@ t.test('addresses and routes come back', able, async (t) => {
     await tx.routes.replace({ to: '10.1.0.0/16', via: '10.0.0.252', metric: 7 })
     await tx.routes.remove({ to: '10.2.0.0/16', table: 100 })
     await tx.routes.add({ to: '192.0.2.0/24', type: 'blackhole' })
+  })
+})
+
+t.test('neighbors and forwarding databases come back', able, async (t) => {
+  const red = await lab(t)
+  await ipDo(red, 'neigh', 'add', '10.0.0.7', 'lladdr', '02:00:00:00:00:07', 'dev', 'right')
+  await red.exec('bridge', ['fdb', 'add', '02:00:00:00:00:99', 'dev', 'left', 'master', 'static'], { check: true })
+  await comesBack(t, red, 'neighbors', async (tx) => {
+    await tx.neighbors.add({ address: '10.0.0.8', mac: '02:00:00:00:00:08', link: 'right', state: 'permanent' })
+    await tx.neighbors.replace({ address: '10.0.0.7', mac: '02:00:00:00:00:77', link: 'right', state: 'permanent' })
+    await tx.neighbors.remove({ address: '10.0.0.8', link: 'right' })
+  })
+  await comesBack(t, red, 'proxies', (tx) => tx.neighbors.proxies.add({ address: '10.0.0.9', link: 'right' }))
+  await comesBack(t, red, 'a forwarding database', async (tx) => {
+    const br0 = await tx.links.get('br0')
+    await br0.fdb.add({ mac: '02:00:00:00:00:98', port: 'left', state: 'static' })
+    await br0.fdb.remove({ mac: '02:00:00:00:00:99', port: 'left' })
   })
 })
 

@@ -5,6 +5,7 @@ import { type MessageDefinition, netlinkConstants } from '../../netlink/message.
 import { addressMessage } from '../address.js'
 import type { rtnetlinkConstants } from '../constants.js'
 import type { AnyAsk } from '../interceptor.js'
+import { AF_BRIDGE, neighborFlags, neighborMessage } from '../neighbor.js'
 import { routeMessage } from '../route.js'
 import { dump } from '../talk.js'
 import { type Raw, type RowRule, rowRule, type UndoRule } from './undo.js'
@@ -67,7 +68,34 @@ export const routeRow: RowRule = {
   ignored: ['cacheInfo', 'padding'],
 }
 
+/** IP neighbors, their proxies, and the entries of forwarding databases share a message. */
+const neighborRow: RowRule = {
+  async list(namespace, { header }) {
+    const isBridge = header.family === AF_BRIDGE
+    // Of proxies the kernel tells only who asks for them.
+    const flags = isBridge ? 0 : header.flags & neighborFlags.proxy
+    const link = header.index === 0 ? undefined : header.index
+    const attributes = isBridge ? {} : { link }
+    const rows = await rawRows(namespace, neighborMessage, 'RTM_GETNEIGH', { family: header.family, flags }, attributes)
+    return rows.filter((raw) => raw.header.index === header.index)
+  },
+  key({ header, attributes }) {
+    const { destination, mac, vlan, vni } = attributes
+    const way = Number(header.flags) & (neighborFlags.self | neighborFlags.master | neighborFlags.proxy)
+    return [header.family, way, destination, header.family === AF_BRIDGE ? mac : '', vlan, vni].join()
+  },
+  remove: (raw) => asking(neighborMessage, 'RTM_DELNEIGH', 0, raw),
+  // One MAC address may lead to several destinations: the others stay.
+  restore: (raw) => {
+    const isOneOfSeveral = raw.header.family === AF_BRIDGE && raw.attributes.destination !== undefined
+    return asking(neighborMessage, 'RTM_NEWNEIGH', NLM_F_CREATE | (isOneOfSeveral ? NLM_F_APPEND : NLM_F_REPLACE), raw)
+  },
+  replaces: true,
+  ignored: ['cacheInfo', 'probes'],
+}
+
 export const rowRules: readonly (readonly [Definition, UndoRule])[] = [
   [addressMessage, rowRule(addressRow)],
   [routeMessage, rowRule(routeRow)],
+  [neighborMessage, rowRule(neighborRow)],
 ]
