@@ -89,9 +89,9 @@ for (const kind of ['ipvlan', 'ipvtap']) {
         value: { private: true },
         read: { private: true, vepa: false },
         words: ['private'],
-        shown: ['mode_flag', 'private'],
+        shown: ['private', true],
       },
-      { option: 'flags', value: { vepa: true }, words: ['vepa'], shown: ['mode_flag', 'vepa'] },
+      { option: 'flags', value: { vepa: true }, words: ['vepa'], shown: ['vepa', true] },
     ],
   })
 }

@@ -52,6 +52,14 @@ t.test('the parent is in another namespace', macvlans, async (t) => {
   t.equal(same.index, base.index, 'a link of the same index in the other namespace')
   await t.rejects(blue.links.ensure({ ...here, parent: same }), { code: 'EEXIST', message: /has parent/ })
 
+  const third = await scratch(t)
+  const [other] = await createVeth({ name: 'other', namespace: third, index: base.index }, { namespace: third })
+  await t.rejects(
+    blue.links.ensure({ ...here, parent: other }),
+    { code: 'EEXIST', message: /has parent/ },
+    'or a third',
+  )
+
   await t.rejects(createLink(options), { code: 'EEXIST' }, 'the name is taken')
   const unnamed = await createLink({ kind: 'macvlan', namespace: blue, parent: base, master: bridge })
   t.match(unnamed, { name: 'macvlan0', master: bridge.index, parent: base.index })

@@ -19,9 +19,9 @@ import { type LinkAttributes, linkMessage } from './link-attributes.js'
 import { fetchLink, indexIfGiven, indexOfLink, indexOfMaster } from './link-lookup.js'
 import { checkLinkReference, checkNamespace, isLink, type LinkReference } from './link-options.js'
 import { checkLinkName } from './names.js'
+import { NO_NAMESPACE_ID } from './namespace-ids.js'
 import { masterFor } from './port-options.js'
 import { checkLinksToRemove, type LinksToRemove, removeLinks } from './remove-links.js'
-import './namespace-ids.js'
 import { type Ask, allOrFirstError, dump, dumpEach } from './talk.js'
 
 const { RTEXT_FILTER_VF } = rtnetlinkConstants
@@ -203,10 +203,12 @@ export class Links {
     const from = isLink(parent) ? parent.namespace : this.#namespace
     const { name: _, addresses = [], alternativeNames = [], index, txQueues: __, rxQueues: ___, ...settings } = common
     const below = await indexIfGiven(from, parent, 'options.parent')
+    const isNear = sameNamespace(from, this.#namespace)
+    const fromId = isNear ? undefined : ((await this.#namespace.namespaceIds.find(from)) ?? NO_NAMESPACE_ID)
     const wrong = [
       link.kind === kind ? undefined : `kind ${link.kind ?? '(none)'}`,
       index === undefined || link.index === index ? undefined : `index ${link.index}`,
-      below === undefined || (link.parent === below && isNear(link) === sameNamespace(from, this.#namespace))
+      below === undefined || (link.parent === below && link.attributes.parentNamespaceId === fromId)
         ? undefined
         : `parent ${link.parent ?? '(none)'}`,
     ]
@@ -277,11 +279,6 @@ export class Links {
     if ('namespace' in options) throw valueError('options.namespace', options.namespace, 'is this one: leave it out')
     return options
   }
-}
-
-/** True when the link's parent is in its own namespace. */
-function isNear(link: Link): boolean {
-  return link.attributes.parentNamespaceId === undefined
 }
 
 const readingKeys = ['target', 'virtualFunctions'] as const satisfies readonly (keyof LinkReading)[]
