@@ -78,6 +78,9 @@ t.test('both ways', able, async (t) => {
     await ours.routes.add(row)
   }
   t.same(await ours.routes.list({ family: 'mpls' }), rows)
+  const missing = { code: 'ENOENT', syscall: 'RTM_DELROUTE' }
+  await t.rejects(ours.routes.remove({ family: 'mpls', to: 100, via: '10.0.0.7' }), missing, 'another next hop')
+  await t.rejects(ours.routes.remove({ family: 'mpls', to: 105 }), missing)
   const moved = await ours.routes.ensure({ family: 'mpls', to: 100, via: '10.0.0.8' })
   t.match(moved, { changed: true, route: { via: '10.0.0.8', to: '100' } })
   t.equal((await ours.routes.flush({ family: 'mpls' })).length, rows.length)

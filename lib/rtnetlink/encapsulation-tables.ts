@@ -79,7 +79,7 @@ const encapsulationMode = new Struct('seg6_iptunnel_encap', { mode: ['mode', s32
 const ROUTING_TYPE = 4
 
 /** A segment routing header: the addresses in the order in which they are visited, which is the reverse of the header's. */
-export const segments: AttributeType<string[]> = {
+export const segments: AttributeType<readonly string[]> = {
   decode(source, offset, length) {
     const { lastEntry } = segmentHeader.decode(source, offset, length)
     const count = lastEntry + 1
@@ -101,7 +101,7 @@ export const segmentModes = headerWords(
   { 'encap.red': 'SEG6_IPTUN_MODE_ENCAP_RED', 'l2encap.red': 'SEG6_IPTUN_MODE_L2ENCAP_RED' },
 )
 
-const modeAndSegments: AttributeType<{ mode: number; segments: string[] }> = {
+const modeAndSegments: AttributeType<{ mode: number; segments: readonly string[] }> = {
   decode(source, offset, length, context) {
     const { size } = encapsulationMode
     if (length < size) throw new Malformed(`has ${length} bytes where a mode and segments are`)

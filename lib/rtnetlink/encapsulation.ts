@@ -21,7 +21,7 @@ import type { LinkReference } from './link-options.js'
 export interface MplsEncapsulation {
   type: 'mpls'
   /** Labels, the outermost first: 0 to 1,048,575. */
-  labels: number[]
+  labels: readonly number[]
   /** Default: that of the packet, or the sysctl net.mpls.default_ttl. */
   ttl?: number
 }
@@ -45,7 +45,7 @@ export interface TunnelEncapsulation {
   /** The outer packet's type of service or traffic class. */
   tos?: number
   /** What the outer header has: a key, a checksum, sequence numbers. */
-  flags?: ('key' | 'checksum' | 'sequence')[]
+  flags?: readonly ('key' | 'checksum' | 'sequence')[]
 }
 
 /** Segment routing over IPv6 (`ip route … encap seg6`, RFC 8754). */
@@ -54,7 +54,7 @@ export interface Seg6Encapsulation {
   /** 'inline' adds the header to the IPv6 packet, 'encap' wraps packets, 'l2encap' frames. */
   mode: keyof typeof segmentModes
   /** IPv6 addresses in the order in which they are visited. */
-  segments: string[]
+  segments: readonly string[]
 }
 
 /** What is done with packets that reach one of this host's segments (`ip route … encap seg6local`, RFC 8986). */
@@ -62,7 +62,7 @@ export interface Seg6LocalEncapsulation {
   type: 'seg6local'
   action: keyof typeof segmentActions | number
   /** For 'End.B6' and 'End.B6.Encaps'. */
-  segments?: string[]
+  segments?: readonly string[]
   /** For 'End.T', 'End.DT6'. */
   table?: number
   /** The table of a VRF, for 'End.DT4', 'End.DT6', 'End.DT46'. */
@@ -172,7 +172,7 @@ function readTunnel(own: TunnelAttributes, type: number): TunnelEncapsulation {
 const isUnspecified = (address: string) => address === '0.0.0.0' || address === '::'
 
 /** Segments that are inserted end with the packet's own destination, for which there is '::' in the kernel's list. */
-function withoutPlace(segments: string[]): string[] {
+function withoutPlace(segments: readonly string[]): readonly string[] {
   return segments.at(-1) === '::' ? segments.slice(0, -1) : segments
 }
 

@@ -18,7 +18,7 @@ export const LABEL_BITS = 20
 const MOST_LABELS = 30
 
 /** Labels, the outermost first; the last has the bottom of stack bit. */
-export const labelStack: AttributeType<number[]> = {
+export const labelStack: AttributeType<readonly number[]> = {
   decode(source, offset, length) {
     if (length % 4 !== 0) throw new Malformed(`has ${length} bytes, which are no whole labels`)
     return Array.from(
@@ -40,7 +40,7 @@ export function checkLabel(label: unknown, name: string): asserts label is numbe
 }
 
 /** Checks a stack of labels. */
-export function checkLabels(labels: unknown, name: string): asserts labels is number[] {
+export function checkLabels(labels: unknown, name: string): asserts labels is readonly number[] {
   if (!Array.isArray(labels)) throw typeError(name, 'an array of labels', labels)
   if (labels.length === 0 || labels.length > MOST_LABELS) {
     throw valueError(name, labels, `there must be 1 to ${MOST_LABELS} labels`)

@@ -115,7 +115,7 @@ const lockable = {
 export const routeFeatures = headerWords('RTAX_FEATURE_', { ecn: 1, sack: 2, timestamp: 4, allfrag: 8 })
 
 /** Bits by words; those without a word are lost on reading. */
-function bitWords<N extends string>(bits: Readonly<Record<N, number>>): AttributeType<N[]> {
+function bitWords<N extends string>(bits: Readonly<Record<N, number>>): AttributeType<readonly N[]> {
   const all = Object.keys(bits) as N[]
   return mapped(
     attributeU32,

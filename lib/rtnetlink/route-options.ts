@@ -32,7 +32,7 @@ export interface NewNexthop {
   /** As of NewRoute. */
   encapsulation?: Encapsulation | EncapsulationRow
   /** As of NewRoute. */
-  as?: number[]
+  as?: readonly number[]
 }
 
 /** A new route (ip-route(8)). `add`, `append`, `replace` and `ensure` take a row of `list` too, as it is. */
@@ -80,7 +80,7 @@ export interface NewRoute {
   /** What packets are wrapped in. */
   encapsulation?: Encapsulation | EncapsulationRow
   /** MPLS: the labels that take the place of `to`, the outermost first. Default: none, the label is taken off. */
-  as?: number[]
+  as?: readonly number[]
   /** MPLS: whether the TTL of the label is put into the packet. Default: the sysctl net.mpls.ip_ttl_propagate. */
   ttlPropagate?: boolean
 }

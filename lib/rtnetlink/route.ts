@@ -37,7 +37,7 @@ export interface Nexthop {
   /** As of Route. */
   encapsulation?: EncapsulationRow
   /** As of Route. */
-  as?: number[]
+  as?: readonly number[]
 }
 
 /** A route, as read from the kernel. `add`, `replace`, `ensure` and `remove` take it as it is. */
@@ -77,7 +77,7 @@ export interface Route {
   /** What packets are wrapped in. */
   encapsulation?: EncapsulationRow
   /** MPLS: the labels that take the place of `to`. */
-  as?: number[]
+  as?: readonly number[]
   /** MPLS: whether the TTL of the label is put into the packet when the last label is taken off. */
   ttlPropagate?: boolean
   /** What holds for its next hop, and for itself. */

@@ -8,6 +8,7 @@ import { valueError } from '../validate.js'
 import { AF_INET6 } from '../values/ip.js'
 import { indexIfGiven } from './link-lookup.js'
 import { removalError } from './missing.js'
+import { AF_MPLS } from './mpls-labels.js'
 import type { Route } from './route.js'
 import { asAsked, completed, wantedRoute } from './route-ensure.js'
 import { checkFilter, listing, type RouteFilter, readListed } from './route-filter.js'
@@ -153,11 +154,20 @@ export class Routes {
     const indexed = found instanceof Promise ? await found : found
     // IPv6 removes without a look at the type: there, the route is looked up, and what tells it from others is added.
     const isTyped = wish.type !== undefined && destination.family === AF_INET6
+    if (destination.family === AF_MPLS) await this.#findLabel(destination, indexed, what)
     const typed = isRow(route) ? sameWay(route, indexed) : isTyped ? await this.#typed(indexed, what) : indexed
     try {
       await change(this.#namespace, routeRequest('RTM_DELROUTE', destination, typed, what, 0))
     } catch (error) {
       throw removalError(error, 'RTM_DELROUTE', what)
+    }
+  }
+
+  /** MPLS removes what a label has, whatever it is, and does not say that there is nothing: the kernel's mpls_route_del. */
+  async #findLabel(destination: Destination, match: NewRoute, what: string): Promise<void> {
+    const known = await this.list({ family: 'mpls', to: match.to })
+    if (asAsked(known, wantedRoute(destination, match)) === undefined) {
+      throw namedError('ENOENT', 'RTM_DELROUTE', what)
     }
   }
 
