@@ -1,4 +1,7 @@
 /** What netkit offers. */
+// Its types alone would not load it.
+import './rtnetlink/traffic/limit.js'
+
 export { AbortError, NetkitError } from './errors.js'
 export type { ConnectOptions } from './namespace/connect.js'
 export type { DatagramOptions } from './namespace/datagram.js'
@@ -141,6 +144,7 @@ export { type EnsuredRule, type NewRule, type RuleMatch, Rules } from './rtnetli
 export { InterruptedDumpError } from './rtnetlink/talk.js'
 export type {
   Action,
+  ActionExtras,
   ActionKinds,
   ActionOptionsOf,
   NewAction,
@@ -175,6 +179,7 @@ export type { FlowerOptions, Masked } from './rtnetlink/traffic/filters/flower.j
 export type { BasicOptions, BpfOptions, FwOptions } from './rtnetlink/traffic/filters/simple.js'
 export type { U32Key, U32Match, U32Options } from './rtnetlink/traffic/filters/u32.js'
 export { type EnsuredFilter, type FilterChain, type FilterFilter, LinkFilters } from './rtnetlink/traffic/filters.js'
+export type { CurrentLimits, Limit, LinkLimits } from './rtnetlink/traffic/limit.js'
 export type {
   NewQdiscOfKind,
   NewRawQdisc,

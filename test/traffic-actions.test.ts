@@ -25,11 +25,10 @@ const cases: FilterCase[] = [
   },
   {
     ...anything,
-    actions: [{ ...police, rate: '80gbit', burst: 2_000_000, exceed: { chain: 3 }, notExceed: 'pipe' }, 'drop'],
-    words:
-      'match u32 0 0 action police rate 80gbit burst 2000000 mtu 3000 conform-exceed goto chain 3/pipe action drop',
+    actions: [{ ...police, rate: '80gbit', burst: 2_000_000, exceed: 'pipe', notExceed: 'continue' }, 'drop'],
+    words: 'match u32 0 0 action police rate 80gbit burst 2000000 mtu 3000 conform-exceed pipe/continue action drop',
     needed: ['action:gact', 'action:police'],
-    action: { rate: 80_000_000_000, exceed: { chain: 3 }, notExceed: 'pipe' },
+    action: { rate: 80_000_000_000, exceed: 'pipe', notExceed: 'continue' },
   },
   {
     ...anything,

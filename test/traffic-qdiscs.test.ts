@@ -169,6 +169,23 @@ for (const { kind, options, read, words, shown } of cases) {
   })
 }
 
+t.test('netem, what tc does not show', await needs('namespaces', 'qdisc:netem'), async (t) => {
+  const { left } = await pair(t)
+  const table = Array.from({ length: 1024 }, (_, i) => i * 16 - 8192)
+  await left.qdiscs.add({ kind: 'netem', delay: 10, jitter: 5, distribution: table })
+  t.match(await left.qdiscs.get(), { options: { delay: 10, jitter: 5, limit: 1000 } })
+  await left.qdiscs.replace({ kind: 'netem', loss: 7 })
+  const { options } = await left.qdiscs.get()
+  t.equal((options as Wrong).loss, 7)
+  t.equal((options as Wrong).delay, undefined, 'what is not named is nothing again')
+})
+
+t.test("netem's seed", await needs('namespaces', 'qdisc:netem', 'kernel:6.6'), async (t) => {
+  const { left } = await pair(t)
+  await left.qdiscs.add({ kind: 'netem', loss: 5, seed: 4711 })
+  t.match(await left.qdiscs.get(), { options: { loss: 5, seed: 4711 } })
+})
+
 t.test('the verbs', namespaces, async (t) => {
   const { red, left, right } = await pair(t)
   t.match(await left.qdiscs.get(), { kind: 'noqueue', handle: '0:', parent: 'root', options: {} })

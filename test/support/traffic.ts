@@ -109,7 +109,7 @@ export async function filterTest({
       'right',
       'ingress',
       'protocol',
-      protocol,
+      protocol === 'mpls' ? 'mpls_uc' : protocol,
       'pref',
       '10',
       ...fw,

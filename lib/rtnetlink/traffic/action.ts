@@ -122,13 +122,21 @@ export interface Action<K extends string = string> {
   index?: number
   options: ActionOptionsOf<K>
   statistics: TrafficStatistics
+  /** What was said with it: hexadecimal digits. */
+  cookie?: string
+}
+
+/** What every action may be given. */
+export interface ActionExtras {
+  /** Up to 16 bytes that the kernel keeps, as hexadecimal digits. */
+  cookie?: string
 }
 
 /** One of a kind that netkit has a file for. */
-export type NewActionOfKind<K extends keyof ActionKinds> = { kind: K } & ActionKinds[K]
+export type NewActionOfKind<K extends keyof ActionKinds> = { kind: K } & ActionKinds[K] & ActionExtras
 
 /** One of any other kind: `data` has its attributes by number (`{ '#1': bytes }`). */
-export interface NewRawAction {
+export interface NewRawAction extends ActionExtras {
   kind: string
   data?: RawOptions
 }
@@ -151,10 +159,18 @@ function checkAction(action: unknown, name: string): RawAction {
   if (typeof action !== 'object' || action === null) throw typeError(name, 'an action or a verdict', action)
   const given = action as Readonly<Record<string, unknown>>
   checkString(given.kind, `${name}.kind`)
-  return { kind: given.kind, options: optionsOfKind(actionKinds, given, ['kind'], name).wire }
+  const { wire } = optionsOfKind(actionKinds, given, ['kind', 'cookie'], name)
+  return { kind: given.kind, options: wire, cookie: checkCookie(given.cookie, `${name}.cookie`) }
 }
 
-export function readAction({ kind = '', options, index, statistics }: RawAction): Action {
+function checkCookie(value: unknown, name: string): Uint8Array | undefined {
+  if (value === undefined) return undefined
+  checkString(value, name)
+  if (!/^([0-9a-f]{2}){1,16}$/i.test(value)) throw valueError(name, value, 'is not 1 to 16 pairs of hexadecimal digits')
+  return Buffer.from(value, 'hex')
+}
+
+export function readAction({ kind = '', options, index, statistics, cookie }: RawAction): Action {
   const known = actionKinds.of(kind) ?? rawKind
   const { index: own, ...read } = (options === undefined ? {} : known.fromWire(options, 0)) as Record<string, unknown>
   const number = index ?? (own as number | undefined)
@@ -163,5 +179,6 @@ export function readAction({ kind = '', options, index, statistics }: RawAction)
     ...(number === undefined ? {} : { index: number }),
     options: read as Action['options'],
     statistics: readStatistics(statistics ?? {}),
+    ...(cookie === undefined ? {} : { cookie: Buffer.from(cookie).toString('hex') }),
   }
 }

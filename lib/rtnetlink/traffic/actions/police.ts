@@ -103,7 +103,8 @@ function toWire(options: PoliceOptions, name: string): AttributesOf<typeof polic
     rate64: wide(rate),
     peakRate64: wide(peak),
     packetRate,
-    packetBurst,
+    // The time that they take.
+    packetBurst: packetRate === undefined ? undefined : ticksOf(packetBurst ?? 0, packetRate),
     result: result < 0 ? 0xffff_ffff : result,
   }
 }
@@ -125,7 +126,7 @@ function fromWire({
     ...(rate === 0 ? {} : { rate: rate * 8, burst: bytesOf(parameters.burst, rate) }),
     ...(parameters.mtu === NO_LIMIT || parameters.mtu === 0xffff_ffff ? {} : { mtu: parameters.mtu }),
     ...(peak === 0 ? {} : { peakRate: peak * 8 }),
-    ...(packetRate === undefined ? {} : { packetRate, packetBurst }),
+    ...(packetRate === undefined ? {} : { packetRate, packetBurst: bytesOf(packetBurst ?? 0, packetRate) }),
     exceed: readVerdict(parameters.action),
     notExceed: readVerdict((result ?? 0) | 0),
     ...(overhead === 0 ? {} : { overhead }),
@@ -142,5 +143,5 @@ actionKinds.define({
   ],
   toWire,
   fromWire,
-  rounded: { burst: 1 },
+  rounded: { burst: 1, packetBurst: 1 },
 })

@@ -50,6 +50,8 @@ filterKinds.define({
     return { matches }
   },
   fromWire: ({ matches }) => (matches === undefined ? {} : { matches }),
+  // The kernel tells of an empty tree.
+  chosen: ['matches'],
 })
 
 export const fwAttributes = attributes({
