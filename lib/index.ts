@@ -141,7 +141,7 @@ export {
 } from './rtnetlink/routes.js'
 export type { Range, Rule } from './rtnetlink/rule.js'
 export { type EnsuredRule, type NewRule, type RuleMatch, Rules } from './rtnetlink/rules.js'
-export { InterruptedDumpError } from './rtnetlink/talk.js'
+export { InterruptedDumpError, type ManyOptions } from './rtnetlink/talk.js'
 export type {
   Action,
   ActionExtras,

@@ -6,6 +6,8 @@ import type { Pending } from './request.js'
 export type Entry = Pending | BatchChunk
 
 const LARGEST = 0xffff_ffff
+/** So many that were removed are kept before they are cut off. */
+const KEPT = 16
 
 export class UnderWay {
   /** In the order of sending, by sequence number; a chunk by that of its last request. */
@@ -81,7 +83,8 @@ export class UnderWay {
     while (this.#front < this.#order.length) {
       const first = this.#order[this.#front] as Entry
       if (this.#entries.get(numberOf(first)) === first) return first === entry ? undefined : first
-      this.#front++
+      // What is behind must not be kept from the garbage collector for long.
+      if (++this.#front >= KEPT) this.#front -= this.#order.splice(0, this.#front).length
     }
     return undefined
   }
@@ -91,10 +94,6 @@ export class UnderWay {
     if (!this.#entries.delete(numberOf(entry))) return false
     if (entry instanceof BatchChunk) this.#chunks.delete(entry)
     if (this.#entries.size === 0) this.#order.length = this.#front = 0
-    else if (this.#front > 1000) {
-      this.#order.splice(0, this.#front)
-      this.#front = 0
-    }
     return true
   }
 }

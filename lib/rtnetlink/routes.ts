@@ -4,7 +4,7 @@ import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
-import { valueError } from '../validate.js'
+import { checkOptions, valueError } from '../validate.js'
 import { AF_INET6 } from '../values/ip.js'
 import { indexIfGiven } from './link-lookup.js'
 import { removalError } from './missing.js'
@@ -13,6 +13,7 @@ import type { Route } from './route.js'
 import { asAsked, completed, wantedRoute } from './route-ensure.js'
 import { checkFilter, listing, type RouteFilter, readListed } from './route-filter.js'
 import { type LookedUpRoute, type LookupOptions, lookupAsk, readLookup } from './route-lookup.js'
+import { addManyRoutes } from './route-many.js'
 import {
   checkRoute,
   type Destination,
@@ -26,7 +27,7 @@ import {
   wishOf,
 } from './route-options.js'
 import { routeRequest, withIndexes } from './route-request.js'
-import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
+import { allOrFirstError, ask, change, dump, dumpEach, type ManyOptions } from './talk.js'
 import { inTurn } from './turns.js'
 
 export type { RouteFilter } from './route-filter.js'
@@ -95,6 +96,17 @@ export class Routes {
   /** Adds a route. Rejects with EEXIST when there is one to the same destination with the same metric. */
   async add(route: NewRoute | Route): Promise<void> {
     await this.#make(route, NLM_F_CREATE | NLM_F_EXCL, 'add')
+  }
+
+  /**
+   * Adds many routes, in few messages and without holding up the event loop: they are pulled from the iterable as the kernel
+   * takes them. All are sent whatever becomes of the others; rejects with the first error, whose `errors` has the first hundred
+   * and whose `failed` is how many there were. A route that is wrong in itself ends it there, as an error of the iterable does:
+   * those before it are added. Links by their names are looked up once.
+   */
+  async addMany(routes: Iterable<NewRoute | Route>, options: ManyOptions = {}): Promise<void> {
+    checkOptions(options, 'options', ['signal', 'onProgress'])
+    await addManyRoutes(this.#namespace, routes, options)
   }
 
   /**

@@ -4,6 +4,7 @@ import { capabilityHint, connectionOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
 import type { BatchSource } from '../netlink/batch.js'
+import type { Writer } from '../netlink/bytes.js'
 import type { Outcome, Request } from '../netlink/connection.js'
 import { type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
 import type { Struct, StructOf } from '../netlink/struct.js'
@@ -29,6 +30,8 @@ export interface Ask<S extends Struct, T extends AnyTable> {
   attributes: AttributesOf<T>
   /** What is being done, for the error: `cannot create veth1`, or a function that says so when asked. */
   what: Description['what']
+  /** Appends the same message, for those of which there are so many that it pays to know a quicker way. */
+  write?: (writer: Writer) => void
 }
 
 function encode<S extends Struct, T extends AnyTable>(ask: Ask<S, T>, flags: number): Uint8Array {
@@ -117,7 +120,9 @@ export async function changeMany<S extends Struct, T extends AnyTable>(
       const { done, value } = iterator.next()
       return done === true ? undefined : value
     },
-    write(writer, { definition, request, flags = 0, header, attributes }) {
+    write(writer, ask) {
+      if (ask.write !== undefined) return ask.write(writer)
+      const { definition, request, flags = 0, header, attributes } = ask
       definition.write(writer, rtnetlinkConstants[request], flags, header, attributes)
     },
     describe: (ask) => new Question(namespace, ask, nothing, undefined, false),
