@@ -57,11 +57,21 @@ t.test('the protocol', await needs('namespaces', 'kernel:5.18'), async (t) => {
     [br0, '10.7.0.1/24'],
     [br1, 'fd07::1/64'],
   ] as const) {
-    const { changed, changes, address: row } = await red.addresses.ensure({ link, address, protocol: 78 })
-    t.same([changed, changes, row.protocol], [true, ['protocol'], 78], address)
-    t.equal((await red.addresses.ensure({ link, address, protocol: 78 })).changed, false)
+    const asked = { link, address, protocol: 78 }
+    try {
+      const { changed, changes, address: row } = await red.addresses.ensure(asked)
+      t.same([changed, changes, row.protocol], [true, ['protocol'], 78], address)
+      t.equal((await red.addresses.ensure(asked)).changed, false)
+    } catch (error) {
+      // Older kernels do not change that of an IPv4 address.
+      t.match(error, {
+        code: 'EEXIST',
+        message: /^cannot add 10\.7\.0\.1\/24 to br0: it is there with another protocol/,
+      })
+    }
+    const { protocol } = await red.addresses.get({ link, address })
     const other = await red.addresses.ensure({ link, address, metric: 9 })
-    t.same([other.changes, other.address.protocol], [['metric'], 78], 'stays when another thing changes')
+    t.same([other.changes, other.address.protocol], [['metric'], protocol], 'stays when another thing changes')
   }
 })
 

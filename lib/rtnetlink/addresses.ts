@@ -295,6 +295,15 @@ export async function ensureAddress(
     throw namedError('EEXIST', 'RTM_NEWADDR', message)
   }
   if (changeable.length > 0) await addAddress(namespace, index, completed(wanted, known), link, true)
+  if (changeable.includes('protocol')) {
+    // Older kernels pass over the new protocol of an IPv4 address, and say nothing (6.1 does).
+    const now = await listAddresses(namespace, index, { address: formatIp(wanted.octets) })
+    const same = now.find((address) => isMeant(address, wanted))
+    if (same !== undefined && differences(same, wanted).changeable.includes('protocol')) {
+      const message = `cannot add ${wanted.text} to ${link()}: it is there with another protocol, which this kernel does not change`
+      throw namedError('EEXIST', 'RTM_NEWADDR', message)
+    }
+  }
   return { created: false, changes: changeable }
 }
 
