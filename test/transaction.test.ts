@@ -317,3 +317,38 @@ t.test('wrong arguments', able, async (t) => {
   const refused = red.transaction(async (tx) => createLink({ kind: 'nonesuch', namespace: tx }))
   await t.rejects(refused, { code: 'EOPNOTSUPP' })
 })
+
+t.test('the details of links', able, async (t) => {
+  const red = await scratch(t)
+  const [left] = await createVeth(
+    { name: 'left', namespace: red, up: true, alternativeNames: ['first-of-several-names'], ipv6Token: '::1' },
+    { name: 'right', namespace: red, up: true },
+  )
+  await left.waitFor({ operationalState: 'up' })
+  const details = async () => {
+    const { alternativeNames, ipv4, ipv6Token, linkMode, operationalState, flags } = await red.links.get('left')
+    return { alternativeNames, ipv4, ipv6Token, linkMode, operationalState, flags }
+  }
+  const before = await details()
+  const failed = red.transaction(async (tx) => {
+    const link = await tx.links.get('left')
+    await link.addAlternativeName('another')
+    await link.removeAlternativeName('first-of-several-names')
+    await link.set({ ipv4: { rpFilter: 2, proxyArp: true }, ipv6Token: '::2', addressGeneration: 'none' })
+    await link.set({ linkMode: 'dormant', operationalState: 'dormant', dynamic: true, trailers: false })
+    t.notSame(await details(), before)
+    explode()
+  })
+  await t.rejects(failed, { message: 'boom', undoFailure: undefined })
+  t.same(await details(), before)
+  const card = red.transaction(async (tx) => (await tx.links.get('left')).setVirtualFunction(0, { trust: true }))
+  await t.rejects(card, { code: 'EOPNOTSUPP', message: /^cannot change the virtual function 0 .*could not be undone/ })
+})
+
+t.test('deleting many links', able, async (t) => {
+  const red = await scratch(t)
+  await createVeth({ name: 'left', namespace: red, group: 5 }, { name: 'right', namespace: red })
+  await createBridge({ name: 'br0', namespace: red, mac: '02:00:00:00:00:01' })
+  await comesBack(t, red, 'a list', (tx) => tx.links.removeMany(['left', 'br0']))
+  await comesBack(t, red, 'a group', (tx) => tx.links.removeMany({ group: 5 }))
+})

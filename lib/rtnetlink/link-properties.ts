@@ -97,6 +97,26 @@ export abstract class LinkProperties {
     return this.seen.parentNamespaceId
   }
 
+  /** The smallest MTU that the link takes, in bytes. */
+  get minimumMtu(): number | undefined {
+    return this.attributes.minimumMtu
+  }
+
+  /** The largest; 0 for no limit. */
+  get maximumMtu(): number | undefined {
+    return this.attributes.maximumMtu
+  }
+
+  /** Largest packet that the device can cut into segments by itself, in bytes: what `gsoMaxSize` may be raised to. */
+  get tsoMaxSize(): number | undefined {
+    return this.attributes.tsoMaxSize
+  }
+
+  /** Most segments of such a packet. */
+  get tsoMaxSegments(): number | undefined {
+    return this.attributes.tsoMaxSegments
+  }
+
   /** Parameters of IPv4 for this link (net.ipv4.conf); `set({ ipv4 })` changes them. Undefined without IPv4. */
   get ipv4(): Readonly<Ipv4Parameters> | undefined {
     const inet = this.#family('inet') as AttributesOf<typeof inetLinkAttributes> | undefined

@@ -167,8 +167,8 @@ function linkByNetkit(link: Link): Shape {
     txQueueLength,
     promiscuity: link.promiscuity,
     allMulticast: link.allMulticastCount,
-    minimumMtu: all.minimumMtu,
-    maximumMtu: all.maximumMtu,
+    minimumMtu: link.minimumMtu,
+    maximumMtu: link.maximumMtu,
     master: link.master,
     portKind: all.info?.portKind,
     // iproute2 does not show a parent of index 0.
@@ -181,8 +181,8 @@ function linkByNetkit(link: Link): Shape {
     rxQueues: all.rxQueues,
     gsoMaxSize: all.gsoMaxSize,
     gsoMaxSegments: all.gsoMaxSegments,
-    tsoMaxSize: all.tsoMaxSize,
-    tsoMaxSegments: all.tsoMaxSegments,
+    tsoMaxSize: link.tsoMaxSize,
+    tsoMaxSegments: link.tsoMaxSegments,
     groMaxSize: all.groMaxSize,
     received: stats && [
       stats.receivedBytes,

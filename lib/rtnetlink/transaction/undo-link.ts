@@ -15,6 +15,7 @@ import { fetchLink } from '../link-lookup.js'
 import { routeMessage } from '../route.js'
 import { change } from '../talk.js'
 import { type Raw, type Scope, step, type Undo, type UndoRule } from './undo.js'
+import { checkUndoable, detailsBack, prepareNames } from './undo-details.js'
 import { addressRow, rawRows, routeRow } from './undo-rows.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkConstants
@@ -30,6 +31,7 @@ export const linkRule: UndoRule = {
     const { namespace } = scope
     const { request, header, attributes, flags = 0 } = ask
     if (request === 'RTM_DELLINK') return prepareDeletion(scope, ask)
+    if (request === 'RTM_NEWLINKPROP' || request === 'RTM_DELLINKPROP') return prepareNames(namespace, ask)
     if ((flags & NLM_F_CREATE) !== 0) {
       return async () => {
         const place = attributes.namespaceFd === undefined ? namespace : await placeOf(scope, attributes.namespaceFd)
@@ -39,6 +41,7 @@ export const linkRule: UndoRule = {
     }
     const before = await find(namespace, header.index, attributes.name ?? attributes.alternativeName)
     if (before === undefined) return async () => []
+    checkUndoable(before, ask)
     const moves = attributes.namespaceFd !== undefined || attributes.namespacePid !== undefined
     const loses = moves || (header.change & linkFlags.UP) !== 0
     const rows = loses ? await rowsOf(namespace, before.index) : undefined
@@ -47,6 +50,7 @@ export const linkRule: UndoRule = {
       const steps: Undo[] = []
       if (attributes.namespaceFd !== undefined) steps.push(await moveBack(scope, before, attributes))
       steps.push(step(namespace, back))
+      if (attributes.xdp !== undefined) steps.push(() => before.detachXdp().then(() => {}))
       // On its way it lost what another namespace does not know of.
       if (moves) steps.push(() => finishAgain(namespace, before))
       if (rows !== undefined) steps.push(() => putBack(namespace, before.index, rows))
@@ -88,8 +92,7 @@ function setBack(before: Link, { header, attributes }: AnyAsk): AnyAsk {
   for (const key of settable) if (attributes[key] !== undefined) back[key] = was[key as keyof LinkAttributes]
   if (attributes.master !== undefined) back.master = before.master ?? 0
   if (attributes.alias !== undefined) back.alias = before.alias ?? ''
-  const generation = attributes.families?.inet6?.addressGeneration
-  if (generation !== undefined) back.families = { inet6: { addressGeneration: before.addressGeneration } }
+  Object.assign(back, detailsBack(before, attributes))
   back.info = infoBack(before, attributes.info)
   const bits = header.change ?? 0
   return {
