@@ -107,6 +107,15 @@ export type { LinkChanges, LinkReference, LinkSettings, NewLink } from './rtnetl
 export type { LinkCondition, OperationalState, WaitOptions } from './rtnetlink/link-wait.js'
 export { type EnsuredLink, type LinkFilter, type LinkReading, Links } from './rtnetlink/links.js'
 export {
+  type EnsuredMdbEntry,
+  LinkMdb,
+  type MdbEntry,
+  type MdbFilter,
+  type MdbMatch,
+  type MdbRouter,
+  type NewMdbEntry,
+} from './rtnetlink/mdb.js'
+export {
   type EnsuredNamespaceId,
   type NamespaceId,
   type NamespaceIdFilter,

@@ -120,7 +120,8 @@ t.test('options and statistics', filtering, async (t) => {
   t.match(await globals.get({ id: 12 }), { multicastSnooping: true })
   await t.rejects(globals.get({ id: 99 }), { code: 'ENOENT', message: /^no VLAN 99 in br0/ })
   // What cannot be set is no half of a new VLAN.
-  await t.rejects(left.vlans.add({ id: 50, multicastRouter: 'query', neighborSuppress: true }))
+  await br0.set({ stp: true })
+  await t.rejects(left.vlans.add({ id: 50, state: 'blocking' }), { code: /^E(BUSY|INVAL)$/, syscall: 'RTM_NEWVLAN' })
   t.equal(await left.vlans.find({ id: 50 }), undefined)
 })
 
