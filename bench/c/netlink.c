@@ -4,6 +4,7 @@
 //   netlink setup COUNT       a pair v0 and w0, up, 192.168.77.1/24, and COUNT - 1 more pairs
 //   netlink veth COUNT        pairs a<i> and b<i>, both ends up, an IPv4 address on each
 //   netlink add-routes COUNT  routes to single hosts, 10.0.0.0 and on, by way of 192.168.77.2
+//   netlink add-neighbors COUNT  permanent neighbors on v0, 172.16.0.0 and on
 //   netlink dump-routes 1     receives all IPv4 routes
 //   netlink dump-links 1      receives all links
 //   netlink event COUNT       from the request that changes v0's MTU to the event
@@ -89,6 +90,11 @@ int main(int argc, char** argv) {
   } else if (strcmp(work, "add-routes") == 0) {
     for (int i = 0; i < count; i++) route(0x0a000000 + (unsigned)i, GATEWAY, FIRST_INDEX);
     flush();
+  } else if (strcmp(work, "add-neighbors") == 0) {
+    for (int i = 0; i < count; i++) neighbor(0xac100000 + (unsigned)i, FIRST_INDEX);
+    flush();
+  } else if (strcmp(work, "dump-neighbors") == 0) {
+    receive_list(RTM_GETNEIGH, sizeof(struct ndmsg), AF_INET);
   } else if (strcmp(work, "dump-routes") == 0) {
     receive_list(RTM_GETROUTE, sizeof(struct rtmsg), AF_INET);
   } else if (strcmp(work, "dump-links") == 0) {

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -147,6 +148,17 @@ static inline void route(unsigned destination, unsigned gateway, int index) {
   attribute(RTA_DST, &destination, sizeof destination);
   attribute(RTA_GATEWAY, &gateway, sizeof gateway);
   attribute(RTA_OIF, &index, sizeof index);
+}
+
+static inline void neighbor(unsigned host, int index) {
+  unsigned char mac[] = {2, 0, host >> 24, host >> 16, host >> 8, host};
+  host = htonl(host);
+  struct ndmsg* message = request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, sizeof *message);
+  message->ndm_family = AF_INET;
+  message->ndm_ifindex = index;
+  message->ndm_state = NUD_PERMANENT;
+  attribute(NDA_DST, &host, sizeof host);
+  attribute(NDA_LLADDR, mac, sizeof mac);
 }
 
 // Asks for a list, and receives it without looking at more than where it ends. Returns the bytes.

@@ -119,6 +119,12 @@ const works = {
     await inScratch((namespace) => pairs(namespace, 0, 100))
     return timed(() => pairs(here, 0, count))
   },
+  async 'veth-in-turn'() {
+    await inScratch((namespace) => pairs(namespace, 0, 100))
+    return timed(async () => {
+      for (let i = 0; i < count; i++) await createVeth(...ends(i, here))
+    })
+  },
   async 'add-routes'() {
     await inScratch(async (namespace) => {
       const [left] = await createVeth({ name: 'v0', namespace, addresses: ['192.168.77.1/24'] }, { namespace })

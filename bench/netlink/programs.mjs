@@ -64,7 +64,23 @@ const makers = {
     return { title: 'C', works: all, ...printing(program, []) }
   },
   netkit: () => ({ title: 'netkit', works: all, ...printing(process.execPath, [file('netkit.mjs')]) }),
+  inTurn: () => ({
+    title: 'netkit, one `await` after the other',
+    works: ['veth'],
+    run: (namespace, work, count) =>
+      Number(inside(namespace, process.execPath, [file('netkit.mjs'), `${work}-in-turn`, String(count)])),
+  }),
   iproute2,
+  // A tenth of the pairs, and ten times the time: this one takes seconds.
+  ipSteps: () => ({
+    title: 'one `ip` process a step',
+    works: ['veth'],
+    run: (namespace, _work, count) =>
+      10 *
+      elapsed(() => {
+        for (let i = 0; i < count / 10; i++) for (const words of steps(i)) inside(namespace, 'ip', words.split(' '))
+      }),
+  }),
   libnl(folder) {
     const program = join(folder, 'libnl')
     const flags = quiet('pkg-config', ['--cflags', '--libs', 'libnl-route-3.0']).trim().split(/\s+/)
@@ -96,17 +112,19 @@ const makers = {
 
 const packages = {
   iproute2: 'iproute2',
+  ipSteps: 'iproute2',
   libnl: 'libnl-route-3-dev, pkg-config',
   vishvananda: 'golang-go, golang-github-vishvananda-netlink-dev',
   pyroute2: 'python3-pyroute2',
   rust: 'the crate rtnetlink',
 }
 
-/** The programs that there are, by name, and why others are not. */
-export function programsIn(folder) {
+/** The programs that there are, of those named, by name, and why others are not. */
+export function programsIn(folder, names = Object.keys(makers)) {
   const programs = {}
   const missing = {}
-  for (const [name, make] of Object.entries(makers)) {
+  for (const name of names) {
+    const make = makers[name]
     try {
       programs[name] = make(folder)
     } catch (error) {

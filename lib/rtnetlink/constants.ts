@@ -226,12 +226,28 @@ export const routeFlags = headerWords(
   { 'route-offload': 'RTM_F_OFFLOAD', 'route-trap': 'RTM_F_TRAP' },
 )
 
+/** What is known of a table of numbers: put together once, as rows are read by the thousand. */
+const known = new WeakMap<object, { names: readonly string[]; words: ReadonlyMap<number, string> }>()
+
+function knownOf(table: Readonly<Record<string, number>>) {
+  let found = known.get(table)
+  if (found === undefined) {
+    const names = Object.keys(table)
+    // Of two words for a number the first counts.
+    const words = new Map(names.reverse().map((name) => [table[name] as number, name]))
+    found = { names: names.reverse(), words }
+    known.set(table, found)
+  }
+  return found
+}
+
 /** The names of the bits that are set. */
 export function flagNames<N extends string>(table: Readonly<Record<N, number>>, bits: number): N[] {
-  return (Object.keys(table) as N[]).filter((name) => (bits & table[name]) !== 0)
+  if (bits === 0) return []
+  return (knownOf(table).names as N[]).filter((name) => (bits & table[name]) !== 0)
 }
 
 /** The word for a number, or the number when it has none. */
 export function wordOf<N extends string>(table: Readonly<Record<N, number>>, number: number): N | number {
-  return (Object.keys(table) as N[]).find((name) => table[name] === number) ?? number
+  return (knownOf(table).words.get(number) as N | undefined) ?? number
 }
