@@ -1,7 +1,9 @@
 /** What routes wrap packets in: made by netkit and read by iproute2, and the other way round. */
 import t from 'tap'
-import type { Encapsulation, NewRoute } from '../dist/index.js'
+import type { Encapsulation, EncapsulationRow, NewRoute } from '../dist/index.js'
 import { createBridge } from '../dist/index.js'
+import { encapsulationAttributes, readEncapsulation } from '../dist/rtnetlink/encapsulation.js'
+import { routeMessage } from '../dist/rtnetlink/route.js'
 import { needs } from './support/needs.js'
 import { RANGE, refused, TYPE, VALUE, type Wrong } from './support/refused.js'
 import { bothRoutes } from './support/route-referee.js'
@@ -141,6 +143,49 @@ t.test('what a kernel lacks is said', await needs('namespaces'), async (t) => {
     syscall: 'RTM_NEWROUTE',
     message: /^cannot add the route to fd0a/,
   })
+})
+
+t.test('what is written is read', async (t) => {
+  const rows: EncapsulationRow[] = [
+    { type: 'xfrm', interfaceId: 5 },
+    { type: 'xfrm', interfaceId: 0xffff_ffff, link: 7 },
+    { type: 'seg6local', action: 'End.DT46', vrfTable: 100 },
+    { type: 'seg6local', action: 99, table: 5, inputLink: 6, outputLink: 7 },
+    { type: 'seg6', mode: 'l2encap.red', segments: ['fd00::1', 'fd00::2'] },
+    { type: 'ip', id: 2n ** 60n, destination: '10.0.0.1' },
+    { type: 'mpls', labels: [0, 1_048_575], ttl: 255 },
+    { type: 'ila', data: Uint8Array.of(8, 0, 1, 0, 1, 2, 3, 4) },
+    { type: 250, data: new Uint8Array(0) },
+  ]
+  for (const row of rows) {
+    const { encapsulationType, encapsulation } = encapsulationAttributes(row, 'encapsulation')
+    t.same(readEncapsulation(encapsulationType, encapsulation), row)
+  }
+  const cut = Uint8Array.of(8, 0, 1, 0, 1)
+  t.same(readEncapsulation(1, cut), { type: 'mpls', data: cut }, 'what cannot be read is given as it came')
+})
+
+t.test('the options of tunnel headers are never sent, however they are put', async (t) => {
+  const written = (encapsulationType: number, ...bytes: number[]) => {
+    const values = { encapsulationType, encapsulation: Uint8Array.from(bytes) }
+    const hop = { flags: 0, hops: 0, index: 1, attributes: values }
+    const asked = [values, { multipath: [hop] }]
+    return asked.map((attributes) => {
+      try {
+        return routeMessage.encode(24, 0, { family: 2 }, attributes).length > 0
+      } catch (error) {
+        return (error as Error).message
+      }
+    })
+  }
+  const refused = /the options of a tunnel header are not sent/
+  for (const type of [2, 4]) {
+    t.same(written(type, 5, 0, 4, 0, 64, 0, 0, 0), [true, true], 'a TTL')
+    t.match(written(type, 4, 0, 8, 0), [refused, refused])
+    t.match(written(type, 4, 0, 8, 0x80), [refused, refused], 'with the flag of nested attributes')
+    t.match(written(type, 4, 0, 9, 0), [refused, refused], 'nor what comes after them')
+    t.match(written(type, 5, 0, 4, 0, 64, 0, 0, 0, 4, 0, 8, 0), [refused, refused], 'behind another one')
+  }
 })
 
 t.test('wrong input', await needs('namespaces'), async (t) => {
