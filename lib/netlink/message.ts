@@ -95,7 +95,9 @@ export class MessageDefinition<S extends Struct, T extends AnyTable> {
   constructor(
     readonly header: S,
     readonly table: T,
-  ) {}
+  ) {
+    allDefinitions.push(this)
+  }
 
   /** Reads a message's payload. Throws Malformed. */
   decode(message: Message): Decoded<S, T> {
@@ -155,6 +157,9 @@ export interface Place {
 
 // biome-ignore lint/suspicious/noExplicitAny: any definition
 export type AnyDefinition = MessageDefinition<any, any>
+
+/** Every definition made, for the test that looks whether all of them are fuzzed. */
+export const allDefinitions: AnyDefinition[] = []
 
 function placeOf(
   table: AnyTable,

@@ -12,7 +12,7 @@ export const NLA_TYPE_MASK = 0x3fff
 
 // biome-ignore lint/suspicious/noExplicitAny: a table's attributes have any type; AttributesOf gives each its own back
 type Entry = readonly [number: number, name: string, type: AttributeType<any>]
-type Definition = Readonly<Record<string, Entry>>
+export type Definition = Readonly<Record<string, Entry>>
 
 /** Attributes that no table knows, by number (flags included), as they came: `'#61': Uint8Array`. Kept on reading, sent on writing. */
 export interface UnknownAttributes {
@@ -20,7 +20,7 @@ export interface UnknownAttributes {
 }
 
 /** The values of a table's attributes, by our keys. */
-type Values<D extends Definition> = {
+export type Values<D extends Definition> = {
   -readonly [K in keyof D]?: D[K][2] extends AttributeType<infer V> ? V : never
 } & UnknownAttributes
 
@@ -51,6 +51,11 @@ export class AttributeTable<D extends Definition> {
       this.#byKey.set(attribute.key, attribute)
     }
     allTables.push(this as unknown as AnyTable)
+  }
+
+  /** The keys that values have. */
+  get keys(): readonly string[] {
+    return this.attributes.map(({ key }) => key)
   }
 
   /** The attribute with a number (flags ignored). */

@@ -1,0 +1,26 @@
+/** ip6erspan: mirrored frames over IPv6 by GRE (what the kinds of GRE share is in gre-attributes.ts). */
+import { type ErspanHeaderOptions, ip6erspanAttributes, greKind, type Ip6GreOptions, type GreState } from './gre-attributes.js'
+import { defineKind } from './registry.js'
+import type { TunnelParent } from './tunnel-attributes.js'
+
+/** Options of ip6erspan: `key` is the session, 10 bits. */
+export interface Ip6ErspanOptions extends Ip6GreOptions, ErspanHeaderOptions {}
+
+declare module './registry.js' {
+  interface LinkKinds {
+    ip6erspan: Ip6ErspanOptions
+  }
+  interface LinkKindStates {
+    ip6erspan: GreState<Ip6ErspanOptions>
+  }
+  interface LinkKindNeeds {
+    ip6erspan: TunnelParent
+  }
+}
+
+defineKind({
+  ...greKind,
+  kind: 'ip6erspan',
+  options: ip6erspanAttributes,
+  kernel: { config: 'CONFIG_IPV6_GRE', module: 'ip6_gre' },
+})
