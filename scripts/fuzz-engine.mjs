@@ -27,7 +27,9 @@ export class Random {
 }
 
 const LONGEST = 4096
-const interesting = [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 31, 32, 64, 127, 128, 255, 256, 0x7fff, 0x8000, 0xfffc, 0xffff]
+const interesting = [
+  0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 17, 20, 31, 32, 64, 127, 128, 255, 256, 0x7fff, 0x8000, 0xfffc, 0xffff,
+]
 
 /** Where attributes begin, as far as lengths make sense, also within attributes: from any 4-byte boundary. */
 function attributesOf(bytes, random) {
@@ -137,7 +139,8 @@ const changes = [
 
 function changed(input, random, material) {
   let bytes = Buffer.from(input)
-  for (let times = 1 << random.below(4); times > 0; times--) bytes = Buffer.from(random.one(changes)(bytes, random, material))
+  for (let times = 1 << random.below(4); times > 0; times--)
+    bytes = Buffer.from(random.one(changes)(bytes, random, material))
   return bytes.subarray(0, LONGEST)
 }
 
@@ -154,11 +157,32 @@ export class Finding extends Error {
 /** How long one run may take, in milliseconds: nothing in 4 KiB is worth more. */
 const PATIENCE = 500
 
+async function run(target, input) {
+  // What a target changes in its input must not change the corpus.
+  const result = target.run(Buffer.from(input))
+  if (result !== undefined) await result
+}
+
+/** The machine may have had something else to do: slow is what is slow each time. */
+async function checkTime(target, input) {
+  let least = Number.POSITIVE_INFINITY
+  for (let attempt = 0; attempt < 5 && least > PATIENCE; attempt++) {
+    const begun = performance.now()
+    await run(target, input)
+    least = Math.min(least, performance.now() - begun)
+  }
+  if (least > PATIENCE) throw new Error(`it takes ${Math.round(least)} ms`)
+}
+
 /**
  * Runs a target on its seeds, then on what becomes of them, until `runs` or `seconds` are over. Returns what happened; throws a
  * Finding when the target throws, or takes too long.
  */
-export async function fuzz(target, coverage, { runs = Number.POSITIVE_INFINITY, seconds = Number.POSITIVE_INFINITY, seed }) {
+export async function fuzz(
+  target,
+  coverage,
+  { runs = Number.POSITIVE_INFINITY, seconds = Number.POSITIVE_INFINITY, seed },
+) {
   const random = new Random(seed)
   const corpus = target.seeds.length > 0 ? target.seeds.map((bytes) => Buffer.from(bytes)) : [Buffer.alloc(0)]
   const seeds = corpus.length
@@ -171,11 +195,8 @@ export async function fuzz(target, coverage, { runs = Number.POSITIVE_INFINITY, 
     coverage.clear()
     const begun = performance.now()
     try {
-      // What a target changes in its input must not change the corpus.
-      const result = target.run(Buffer.from(input))
-      if (result !== undefined) await result
-      const took = performance.now() - begun
-      if (took > PATIENCE) throw new Error(`it took ${Math.round(took)} ms`)
+      await run(target, input)
+      if (performance.now() - begun > PATIENCE) await checkTime(target, input)
     } catch (error) {
       throw new Finding(target.name, input, error, done)
     }
@@ -184,10 +205,19 @@ export async function fuzz(target, coverage, { runs = Number.POSITIVE_INFINITY, 
     // A target that does not wait for anything would keep signals and timers from being heard.
     if (done % 4096 === 0) await new Promise((resolve) => setImmediate(resolve))
   }
-  return { name: target.name, runs: done, seeds, kept: corpus.length - seeds, seconds: (performance.now() - start) / 1000, corpus }
+  return {
+    name: target.name,
+    runs: done,
+    seeds,
+    kept: corpus.length - seeds,
+    seconds: (performance.now() - start) / 1000,
+    corpus,
+  }
 }
 
 /** The newest are the most promising. */
 function pick(corpus, random) {
-  return random.below(2) === 0 ? corpus[corpus.length - 1 - random.below(Math.min(16, corpus.length))] : random.one(corpus)
+  return random.below(2) === 0
+    ? corpus[corpus.length - 1 - random.below(Math.min(16, corpus.length))]
+    : random.one(corpus)
 }

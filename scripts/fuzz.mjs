@@ -36,7 +36,8 @@ const targets = []
 for (const file of files) targets.push(...((await import(pathToFileURL(file))).targets ?? []))
 const chosen = names.length === 0 ? targets : targets.filter(({ name }) => names.includes(name))
 const unknown = names.filter((name) => !targets.some((target) => target.name === name))
-if (unknown.length > 0) fail(`no target ${unknown.join(', ')}; there are: ${targets.map(({ name }) => name).join(', ')}`)
+if (unknown.length > 0)
+  fail(`no target ${unknown.join(', ')}; there are: ${targets.map(({ name }) => name).join(', ')}`)
 if (flags.has('list')) {
   console.log(targets.map(({ name }) => name).join('\n'))
   process.exit(0)
@@ -59,7 +60,9 @@ for (const target of chosen) {
     mkdirSync(join(root, '.fuzz'), { recursive: true })
     const file = join(root, '.fuzz', `${target.name}-${Date.now()}.hex`)
     writeFileSync(file, `${input.toString('hex')}\n`)
-    console.log(`FAILED  ${error.message}\n        ${input.length} bytes, in ${relative(root, file)}: ${input.toString('hex')}`)
+    console.log(
+      `FAILED  ${error.message}\n        ${input.length} bytes, in ${relative(root, file)}: ${input.toString('hex')}`,
+    )
   }
 }
 const { reached, all } = coverage.reached

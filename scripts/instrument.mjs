@@ -23,11 +23,7 @@ export async function load(url, context, nextLoad) {
 const { factory, SyntaxKind } = ts
 const counters = factory.createIdentifier('netkitCounters')
 const compare = factory.createIdentifier('netkitCompare')
-const logical = new Set([
-  SyntaxKind.AmpersandAmpersandToken,
-  SyntaxKind.BarBarToken,
-  SyntaxKind.QuestionQuestionToken,
-])
+const logical = new Set([SyntaxKind.AmpersandAmpersandToken, SyntaxKind.BarBarToken, SyntaxKind.QuestionQuestionToken])
 const equalities = new Map([
   [SyntaxKind.EqualsEqualsEqualsToken, true],
   [SyntaxKind.ExclamationEqualsEqualsToken, false],
@@ -38,10 +34,11 @@ export function instrument(text) {
   const file = ts.createSourceFile('module.js', text, ts.ScriptTarget.ES2022, true, ts.ScriptKind.JS)
   let count = 0
   let comparisons = 0
-  const tick = () =>
-    factory.createPostfixIncrement(factory.createElementAccessExpression(counters, count++))
+  const tick = () => factory.createPostfixIncrement(factory.createElementAccessExpression(counters, count++))
   const counted = (expression) =>
-    factory.createParenthesizedExpression(factory.createComma(tick(), factory.createParenthesizedExpression(expression)))
+    factory.createParenthesizedExpression(
+      factory.createComma(tick(), factory.createParenthesizedExpression(expression)),
+    )
   const block = (statement) =>
     ts.isBlock(statement)
       ? factory.updateBlock(statement, [factory.createExpressionStatement(tick()), ...statement.statements])
@@ -55,19 +52,40 @@ export function instrument(text) {
         if (ts.isArrowFunction(node)) {
           const { modifiers, typeParameters, parameters, type, equalsGreaterThanToken } = node
           return factory.updateArrowFunction(
-            node, modifiers, typeParameters, parameters, type, equalsGreaterThanToken, body(node.body),
+            node,
+            modifiers,
+            typeParameters,
+            parameters,
+            type,
+            equalsGreaterThanToken,
+            body(node.body),
           )
         }
         if (ts.isFunctionDeclaration(node) && node.body) {
           const { modifiers, asteriskToken, name, typeParameters, parameters, type } = node
           return factory.updateFunctionDeclaration(
-            node, modifiers, asteriskToken, name, typeParameters, parameters, type, block(node.body),
+            node,
+            modifiers,
+            asteriskToken,
+            name,
+            typeParameters,
+            parameters,
+            type,
+            block(node.body),
           )
         }
         if (ts.isMethodDeclaration(node) && node.body) {
           const { modifiers, asteriskToken, name, questionToken, typeParameters, parameters, type } = node
           return factory.updateMethodDeclaration(
-            node, modifiers, asteriskToken, name, questionToken, typeParameters, parameters, type, block(node.body),
+            node,
+            modifiers,
+            asteriskToken,
+            name,
+            questionToken,
+            typeParameters,
+            parameters,
+            type,
+            block(node.body),
           )
         }
         if (ts.isIfStatement(node)) {
@@ -76,12 +94,20 @@ export function instrument(text) {
         }
         if (ts.isForStatement(node)) {
           return factory.updateForStatement(
-            node, node.initializer, node.condition, node.incrementor, block(node.statement),
+            node,
+            node.initializer,
+            node.condition,
+            node.incrementor,
+            block(node.statement),
           )
         }
         if (ts.isForOfStatement(node)) {
           return factory.updateForOfStatement(
-            node, node.awaitModifier, node.initializer, node.expression, block(node.statement),
+            node,
+            node.awaitModifier,
+            node.initializer,
+            node.expression,
+            block(node.statement),
           )
         }
         if (ts.isWhileStatement(node)) return factory.updateWhileStatement(node, node.expression, block(node.statement))
@@ -97,7 +123,12 @@ export function instrument(text) {
         if (ts.isConditionalExpression(node)) {
           const { condition, questionToken, whenTrue, colonToken, whenFalse } = node
           return factory.updateConditionalExpression(
-            node, condition, questionToken, counted(whenTrue), colonToken, counted(whenFalse),
+            node,
+            condition,
+            questionToken,
+            counted(whenTrue),
+            colonToken,
+            counted(whenFalse),
           )
         }
         if (ts.isBinaryExpression(node) && logical.has(node.operatorToken.kind)) {
@@ -105,7 +136,9 @@ export function instrument(text) {
         }
         if (ts.isBinaryExpression(node) && equalities.has(node.operatorToken.kind)) {
           const equal = factory.createCallExpression(compare, undefined, [
-            factory.createNumericLiteral(comparisons++), node.left, node.right,
+            factory.createNumericLiteral(comparisons++),
+            node.left,
+            node.right,
           ])
           return equalities.get(node.operatorToken.kind) ? equal : factory.createLogicalNot(equal)
         }

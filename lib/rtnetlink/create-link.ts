@@ -32,7 +32,9 @@ import { allOrFirstError, change, requestThenRead } from './talk.js'
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkConstants
 
 /** Options of `createLink` for a kind that netkit has a table for: of every link, of the kind, and what it cannot do without. */
-export type NewLinkOfKind<K extends keyof LinkKinds> = NewLink & { kind: K } & Partial<LinkKinds[K]> &
+export type NewLinkOfKind<K extends keyof LinkKinds> = (LinkKinds[K] extends { port?: number }
+  ? Omit<NewLink, 'port'>
+  : NewLink) & { kind: K } & Partial<LinkKinds[K]> &
   (K extends keyof LinkKindNeeds ? LinkKindNeeds[K] : unknown)
 
 /** Options of `createLink` for any other kind: `data` has its attributes by number, `{ '#1': bytes }`. */

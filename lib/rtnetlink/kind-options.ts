@@ -12,7 +12,7 @@ export type OwnOptions = Record<string, unknown>
 
 /** The keys that callers may give. */
 function writableKeys({ options, readOnly }: PortKind): string[] {
-  return options.attributes.map(({ key }) => key).filter((key) => readOnly?.includes(key) !== true)
+  return options.keys.filter((key) => readOnly?.includes(key) !== true)
 }
 
 /** Splits options into those of every link and those of the kind, which are checked to be known and writable. */
@@ -35,7 +35,7 @@ export function kindOptions(
   const own: OwnOptions = {}
   for (const [key, value] of Object.entries(options)) {
     if (key === 'data') Object.assign(own, rawData(value, `${path}.data`))
-    else if (ownKeys.includes(key) && !commonKeys.includes(key)) own[key] = value
+    else if (ownKeys.includes(key) && (!commonKeys.includes(key) || isUdpPort(key, value))) own[key] = value
     else common[key] = value
   }
   for (const [key, expected] of creating ? Object.entries(known?.required ?? {}) : []) {
@@ -52,6 +52,11 @@ export function kindOptions(
   checkOwn(known, own, path)
   known.check?.(own, path, creating)
   return { common, own: known.complete?.(own) ?? own }
+}
+
+/** What a tunnel over UDP calls its port is what every link calls its options as a port: one is a number, the other an object. */
+function isUdpPort(key: string, value: unknown): boolean {
+  return key === 'port' && typeof value !== 'object'
 }
 
 /** Under what an attribute stands in `data`. */

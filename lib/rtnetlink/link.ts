@@ -41,6 +41,7 @@ import { checkAnyLinkName, checkLinkIndex, checkLinkName } from './names.js'
 import { masterFor, type PortOptions, type PortState } from './port-options.js'
 import { change, requestThenRead } from './talk.js'
 import type { VirtualFunctionSettings } from './virtual-functions.js'
+import { wholeChange } from './whole-change.js'
 import type { XdpDetachOptions, XdpOptions } from './xdp.js'
 
 /** What is read of the options of a kind, by its name; of a kind without a table, whatever attributes there are. */
@@ -172,7 +173,7 @@ export class Link<K extends string = string> extends LinkProperties {
    * @throws ERR_INVALID_ARG_… for wrong options; NetkitError ENODEV when the link is gone, EBUSY when it cannot be changed while
    * up, EPERM without CAP_NET_ADMIN
    */
-  async set(changes: LinkChanges & Partial<WritableOptionsOf<K>>): Promise<this> {
+  async set(changes: LinkChanges & Partial<Omit<WritableOptionsOf<K>, 'port'>>): Promise<this> {
     const elsewhere: unknown = changes?.namespace
     if (elsewhere !== undefined && !isNamespace(elsewhere)) {
       const opened = await openNamespace(checkTarget(elsewhere, 'changes.namespace'))
@@ -206,6 +207,8 @@ export class Link<K extends string = string> extends LinkProperties {
     const master = typeof found === 'object' ? await found : found
     const indexed = withIndexes(this.#namespace, kindOf(this.kind), given, 'changes')
     const own = indexed instanceof Promise ? await indexed : indexed
+    const whole = own === undefined ? undefined : wholeChange(this, own, () => this.#fetch())
+    const { data, sent } = whole instanceof Promise ? await whole : (whole ?? { data: undefined, sent() {} })
     const asked = change(this.#namespace, {
       definition: linkMessage,
       request: 'RTM_NEWLINK',
@@ -216,10 +219,11 @@ export class Link<K extends string = string> extends LinkProperties {
         namespaceFd: moves ? target.fd : undefined,
         newIndex: settings.index,
         ...settingAttributes(settings, master),
-        info: own === undefined ? undefined : { kind: this.kind, data: own },
+        info: data === undefined ? undefined : { kind: this.kind, data },
       },
       what: `cannot change ${this.name}`,
     })
+    sent()
     if (!moves) {
       await requestThenRead(asked, this.#fetch())
       return this

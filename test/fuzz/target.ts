@@ -22,7 +22,7 @@ export interface FuzzTarget {
   run(input: Uint8Array): void | Promise<void>
 }
 
-const folder = `${packageFolder()}/test/fuzz/corpus`
+const folder = `${packageFolder}/test/fuzz/corpus`
 
 /** The messages of a file of the corpus, one a line in hexadecimal; what follows a '#' is a comment. */
 export function corpus(name: string): Buffer[] {
@@ -37,7 +37,22 @@ const numbersOfAll = [...new Set(allTables.flatMap(({ attributes }) => attribute
 /** The attribute types that there are, with the flag of nested ones too. */
 export const numbers = [...numbersOfAll, ...numbersOfAll.map((number) => number | 0x8000), 0x3fff]
 
-const kinds = ['bridge', 'veth', 'vxlan', 'gre', 'ip6tnl', 'sit', 'vlan', 'bond', 'tun', 'htb', 'tbf', 'fq', 'u32', 'mirred']
+const kinds = [
+  'bridge',
+  'veth',
+  'vxlan',
+  'gre',
+  'ip6tnl',
+  'sit',
+  'vlan',
+  'bond',
+  'tun',
+  'htb',
+  'tbf',
+  'fq',
+  'u32',
+  'mirred',
+]
 export const words: readonly Uint8Array[] = [
   ...kinds.map((kind) => Buffer.from(`${kind}\0`)),
   Buffer.from([10, 0, 0, 1]),
@@ -91,14 +106,16 @@ export function messageTarget<D extends AnyDefinition>(
     words,
     run(input) {
       const result = within(input, (message) => definition.decode(message))
-      if (read !== undefined) within(input, (message) => read(definition.decode(message), message))
+      if (read !== undefined)
+        within(input, (message) => read(definition.decode(message) as ReturnType<D['decode']>, message))
       if (!('value' in result)) return
       const { header, attributes } = result.value
       let bytes: Uint8Array
       try {
         bytes = definition.encode(16, 0, header, attributes)
       } catch (error) {
-        if (/^ERR_(INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE)$/.test(String((error as { code?: unknown }).code))) return
+        if (/^ERR_(INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE)$/.test(String((error as { code?: unknown }).code)))
+          return
         throw error
       }
       const payload = bytes.subarray(HEADER_SIZE)

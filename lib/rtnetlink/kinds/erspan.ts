@@ -1,5 +1,11 @@
 /** erspan: mirrored frames over IPv4 by GRE (what the kinds of GRE share is in gre-attributes.ts). */
-import { type ErspanHeaderOptions, erspanAttributes, greKind, type GreOptions, type GreState } from './gre-attributes.js'
+import {
+  type ErspanHeaderOptions,
+  erspanKind,
+  type GreOptions,
+  type GreState,
+  greAttributes,
+} from './gre-attributes.js'
 import { defineKind } from './registry.js'
 import type { TunnelParent } from './tunnel-attributes.js'
 
@@ -19,8 +25,8 @@ declare module './registry.js' {
 }
 
 defineKind({
-  ...greKind,
+  ...erspanKind,
   kind: 'erspan',
-  options: erspanAttributes,
+  options: greAttributes,
   kernel: { config: 'CONFIG_NET_IPGRE', module: 'ip_gre' },
 })

@@ -101,6 +101,7 @@ defineKind({
   kind: 'geneve',
   options: geneveAttributes,
   kernel: { config: 'CONFIG_GENEVE', module: 'geneve' },
+  fixed: ['port'],
   check(options, path) {
     checkAtMost(options, path, { id: 0xff_ffff, flowLabel: 0xf_ffff })
     checkPortRange(options.portRange, `${path}.portRange`)

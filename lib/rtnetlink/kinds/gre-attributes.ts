@@ -24,9 +24,9 @@ import {
   ipv4,
   ipv6,
   ipv6FromAttributes,
-  isIpv6AsAsked,
   ipv6Keys,
   ipv6ToAttributes,
+  isIpv6AsAsked,
   presence,
   type StateOf,
   tunnelKind,
@@ -159,7 +159,9 @@ function headerToAttributes(options: Loose, path: string): Loose {
     const hasKey = key !== undefined && key !== null
     if (hasKey) rest[said[0]] = key
     rest[`${direction}Flags`] =
-      (hasKey ? greBits.key : 0) + (sequence === true ? greBits.sequence : 0) + (checksum === true ? greBits.checksum : 0)
+      (hasKey ? greBits.key : 0) +
+      (sequence === true ? greBits.sequence : 0) +
+      (checksum === true ? greBits.checksum : 0)
   }
   return rest
 }
@@ -191,28 +193,15 @@ const to6 = (options: Loose, path: string) =>
   headerToAttributes(ipv6ToAttributes(withoutFalse(options, ['external']), path), path)
 const from6 = (attributes: Loose) => headerFromAttributes(ipv6FromAttributes(attributes))
 
-/** A mirror session has a key and sequence numbers, or the kernel refuses it: who gives a key need not ask for the latter. */
-const withSequence = (options: Loose) =>
-  options.key === undefined && options.inputKey === undefined && options.outputKey === undefined
-    ? options
-    : { sequence: true, ...options }
-
-const keys4 = optionKeys(wire4)
-const keys6 = optionKeys(wire6, ...ipv6Keys)
-
-export const greAttributes = convertedAttributes(wire4, { keys: keys4, write: to4, read: headerFromAttributes })
-
-export const erspanAttributes = convertedAttributes(wire4, {
-  keys: keys4,
-  write: (options, path) => to4(withSequence(options), path),
+export const greAttributes = convertedAttributes(wire4, {
+  keys: optionKeys(wire4),
+  write: to4,
   read: headerFromAttributes,
 })
 
-export const ip6greAttributes = convertedAttributes(wire6, { keys: keys6, write: to6, read: from6 })
-
-export const ip6erspanAttributes = convertedAttributes(wire6, {
-  keys: keys6,
-  write: (options, path) => to6(withSequence(options), path),
+export const ip6greAttributes = convertedAttributes(wire6, {
+  keys: optionKeys(wire6, ...ipv6Keys),
+  write: to6,
   read: from6,
 })
 
@@ -237,4 +226,13 @@ export const greKind = {
     if (creating && options.ignoreDf === true && options.pmtuDiscovery !== false)
       throw valueError(`${path}.ignoreDf`, true, 'needs pmtuDiscovery: false beside it')
   },
+}
+
+/** And of mirror sessions: the kernel refuses a key without sequence numbers, so who gives a key need not ask for them. */
+export const erspanKind = {
+  ...greKind,
+  complete: (options: Readonly<Loose>): Loose =>
+    ['key', 'inputKey', 'outputKey'].some((key) => options[key] !== undefined && options[key] !== null)
+      ? { sequence: true, ...options }
+      : { ...options },
 }

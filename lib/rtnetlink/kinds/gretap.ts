@@ -1,5 +1,5 @@
 /** gretap: Ethernet over IPv4 by GRE (RFC 2784; what the kinds of GRE share is in gre-attributes.ts). */
-import { erspanKeys, greAttributes, greKind, type GreOptions, type GreState } from './gre-attributes.js'
+import { erspanKeys, type GreOptions, type GreState, greAttributes, greKind } from './gre-attributes.js'
 import { defineKind } from './registry.js'
 import type { TunnelParent } from './tunnel-attributes.js'
 

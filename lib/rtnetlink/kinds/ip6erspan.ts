@@ -1,5 +1,11 @@
 /** ip6erspan: mirrored frames over IPv6 by GRE (what the kinds of GRE share is in gre-attributes.ts). */
-import { type ErspanHeaderOptions, ip6erspanAttributes, greKind, type Ip6GreOptions, type GreState } from './gre-attributes.js'
+import {
+  type ErspanHeaderOptions,
+  erspanKind,
+  type GreState,
+  type Ip6GreOptions,
+  ip6greAttributes,
+} from './gre-attributes.js'
 import { defineKind } from './registry.js'
 import type { TunnelParent } from './tunnel-attributes.js'
 
@@ -19,8 +25,8 @@ declare module './registry.js' {
 }
 
 defineKind({
-  ...greKind,
+  ...erspanKind,
   kind: 'ip6erspan',
-  options: ip6erspanAttributes,
+  options: ip6greAttributes,
   kernel: { config: 'CONFIG_IPV6_GRE', module: 'ip6_gre' },
 })

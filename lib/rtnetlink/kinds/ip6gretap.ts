@@ -1,5 +1,5 @@
 /** ip6gretap: Ethernet over IPv6 by GRE (what the kinds of GRE share is in gre-attributes.ts). */
-import { erspanKeys, ip6greAttributes, greKind, type Ip6GreOptions, type GreState } from './gre-attributes.js'
+import { erspanKeys, type GreState, greKind, type Ip6GreOptions, ip6greAttributes } from './gre-attributes.js'
 import { defineKind } from './registry.js'
 import type { TunnelParent } from './tunnel-attributes.js'
 

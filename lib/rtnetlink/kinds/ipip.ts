@@ -3,7 +3,13 @@ import { attributeU8, words } from '../../netlink/attribute.js'
 import { convertedAttributes } from '../../netlink/converted.js'
 import { carried, ipTunnel4Wire, type TunnelDevice } from './iptunnel-attributes.js'
 import { defineKind } from './registry.js'
-import { type Ipv4TunnelOptions, type StateOf, type TunnelParent, tunnelKind, withoutFalse } from './tunnel-attributes.js'
+import {
+  type Ipv4TunnelOptions,
+  type StateOf,
+  type TunnelParent,
+  tunnelKind,
+  withoutFalse,
+} from './tunnel-attributes.js'
 
 const { any, ipv4: ipip, mpls } = carried
 const wire = { ...ipTunnel4Wire, mode: [9, 'IFLA_IPTUN_PROTO', words(attributeU8, { any, ipip, mpls })] } as const

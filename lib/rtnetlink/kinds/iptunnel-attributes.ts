@@ -37,4 +37,3 @@ export interface TunnelDevice {
   /** The link under this one, which packets leave through: a Link, its name or index; null for none. Read back as its index. */
   device?: LinkReference | null
 }
-

@@ -32,6 +32,11 @@ export interface Kind {
   /** Adds to the options what the kernel wants to be said along with them. */
   complete?(options: Readonly<Record<string, unknown>>): Record<string, unknown>
   /**
+   * What is sent for some changes of a link that says `known` of itself: needed where the kernel takes a change for a complete
+   * description. Without this, the changes are.
+   */
+  merge?(known: Readonly<Record<string, unknown>>, changes: Readonly<Record<string, unknown>>): Record<string, unknown>
+  /**
    * Whether a link that says `known` of itself has what is asked for an option. Needed where that does not read as it is
    * written; undefined leaves it to the comparison of what would be written with what is read.
    */

@@ -63,7 +63,12 @@ export const sitAttributes = convertedAttributes(wire, {
   },
   read({ flags, ...rest }) {
     return {
-      ...readPrefix(readPrefix(withoutFalse(rest, ['external']), 'mappedPrefix', 'sixRdPrefix', 128), 'relayPrefix', 'sixRdRelayPrefix', 32),
+      ...readPrefix(
+        readPrefix(withoutFalse(rest, ['external']), 'mappedPrefix', 'sixRdPrefix', 128),
+        'relayPrefix',
+        'sixRdRelayPrefix',
+        32,
+      ),
       ...(typeof flags === 'number' ? { isatap: (flags & SIT_ISATAP) !== 0 } : {}),
     }
   },
@@ -71,6 +76,8 @@ export const sitAttributes = convertedAttributes(wire, {
 
 /** Options of sit. */
 export interface SitOptions extends TunnelDevice, Ipv4TunnelOptions {
+  /** Time to live, 1 to 255, or 'inherit' (0): the inner packet's. Default: 64. */
+  ttl?: 'inherit' | number
   /** What it carries: 'ip6ip' (IPv6), 'ipip' (IPv4), 'mplsip', or 'any' of them. Default: 'ip6ip'. */
   mode?: 'any' | 'ipip' | 'ip6ip' | 'mplsip' | number
   /** Tunnel within a site (RFC 5214). Default: false. */

@@ -1,5 +1,14 @@
 /** Types of attributes that several tunnels share (linux/if_tunnel.h, linux/ip6_tunnel.h), and what their options are made of. */
-import { type AttributeType, attributeBe16, attributeBe32, attributeU8, attributeU16, ip, mapped, words } from '../../netlink/attribute.js'
+import {
+  type AttributeType,
+  attributeBe16,
+  attributeU8,
+  attributeU16,
+  ip,
+  Malformed,
+  mapped,
+  words,
+} from '../../netlink/attribute.js'
 import type { Loose } from '../../netlink/converted.js'
 import { headerWords } from '../../netlink/header-words.js'
 import { checkBoolean, checkInteger, checkOptions, typeError, valueError } from '../../validate.js'
@@ -252,7 +261,10 @@ export function isIpv6AsAsked(key: string, wanted: unknown, known: Readonly<Loos
 export type StateOf<O> = { [K in keyof O]: K extends 'device' ? number : O[K] }
 
 /** The keys of a table, but for some. */
-export function keysBut<T extends object, K extends keyof T>(table: T, but: readonly K[]): (Exclude<keyof T, K> & string)[] {
+export function keysBut<T extends object, K extends keyof T>(
+  table: T,
+  but: readonly K[],
+): (Exclude<keyof T, K> & string)[] {
   const left = Object.keys(table).filter((key) => !(but as readonly string[]).includes(key))
   return left as (Exclude<keyof T, K> & string)[]
 }

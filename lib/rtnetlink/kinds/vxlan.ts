@@ -106,13 +106,19 @@ export interface VxlanOptions {
   remote?: string
   /** The address that packets are sent from, of the family of `remote`. Default: the route's. */
   local?: string
-  /** The link under this one, which packets leave through: a Link, its name or index; null for none. Read back as its index. */
+  /**
+   * The link under this one, which packets leave through: a Link, its name or index; null for none. Read back as its index. Can
+   * be changed, and not taken away.
+   */
   device?: LinkReference | null
   /** UDP port of the other ends. Default: the kernel's, 8472; IANA's is 4789. Cannot be changed. */
   port?: number
   /** UDP source ports, of which each flow gets one. Default: the host's range of local ports. Cannot be changed. */
   portRange?: PortRange
-  /** Time to live: 1 to 255, 'inherit' (the inner packet's), or 'auto' (0, the default: the route's, and 1 for a group). */
+  /**
+   * Time to live: 1 to 255, 'inherit' (the inner packet's), or 'auto' (0, the default): the route's, and 1 for a group. Once it is
+   * 'inherit' it stays so, and the kernel does not say that it passes over a change.
+   */
   ttl?: UdpTtl
   /** Type of service, or 'inherit' (1): the inner packet's. Default: 0. */
   tos?: 'inherit' | number
@@ -158,7 +164,7 @@ export interface VxlanOptions {
   localBypass?: boolean
   /** Bits of the VXLAN header, all 64, that received packets may have set or not. Kernel 6.14. */
   reservedBits?: bigint
-  /** Let the host's multicast routing take what goes to `remote`. Default: false. Kernel 6.17. */
+  /** Let the host's multicast routing take what goes to `remote`. Default: false. Kernel 6.17, which does not tell it. */
   multicastRoute?: boolean
 }
 
@@ -203,6 +209,7 @@ defineKind({
   parent: 'optional',
   parentKey: 'device',
   kernel: { config: 'CONFIG_VXLAN', module: 'vxlan' },
+  fixed: ['port'],
   check(options, path) {
     checkAtMost(options, path, { id: 0xff_ffff, flowLabel: 0xf_ffff })
     checkPortRange(options.portRange, `${path}.portRange`)

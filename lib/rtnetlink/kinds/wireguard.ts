@@ -3,7 +3,7 @@ import { type AnyTable, attributes } from '../../netlink/table.js'
 import { defineKind } from './registry.js'
 
 /** A WireGuard link has no options of its own in rtnetlink. */
-export interface WireguardOptions {}
+export type WireguardOptions = {}
 
 declare module './registry.js' {
   interface LinkKinds {

@@ -1,8 +1,8 @@
 /** A decoder with a mistake in it, which the fuzzer has to find: it shows that the fuzzer can find something. */
 import { type AttributeType, attributeU32 } from '../../../dist/netlink/attribute.js'
+import { sourceOf } from '../../../dist/netlink/bytes.js'
 import { Struct, u32 } from '../../../dist/netlink/struct.js'
 import { attributes, nested } from '../../../dist/netlink/table.js'
-import { sourceOf } from '../../../dist/netlink/bytes.js'
 import type { FuzzTarget } from '../target.js'
 import { outcome } from '../target.js'
 
