@@ -29,6 +29,9 @@ const preamble = `
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
+#include <linux/in.h>
+#include <linux/ip6_tunnel.h>
+#include <linux/if_tunnel.h>
 #include <linux/icmpv6.h>
 #include <linux/fib_rules.h>
 #include <linux/in.h>
@@ -83,6 +86,16 @@ const newer: Readonly<Record<string, readonly [number, number]>> = {
   BRIDGE_VLANDB_ENTRY_MCAST_N_GROUPS: [6, 3],
   BRIDGE_VLANDB_ENTRY_MCAST_MAX_GROUPS: [6, 3],
   BRIDGE_VLANDB_ENTRY_NEIGH_SUPPRESS: [6, 4],
+  IFLA_VXLAN_LOCALBYPASS: [6, 5],
+  IFLA_VXLAN_LABEL_POLICY: [6, 8],
+  IFLA_VXLAN_RESERVED_BITS: [6, 14],
+  IFLA_VXLAN_MC_ROUTE: [6, 17],
+  VXLAN_LABEL_FIXED: [6, 8],
+  VXLAN_LABEL_INHERIT: [6, 8],
+  IFLA_GENEVE_PORT_RANGE: [6, 15],
+  ifla_geneve_port_range: [6, 15],
+  'ifla_geneve_port_range.low': [6, 15],
+  'ifla_geneve_port_range.high': [6, 15],
   NTF_EXT_LOCKED: [6, 2],
   NTF_EXT_EXT_VALIDATED: [6, 17],
   IFLA_MACVLAN_BC_CUTOFF: [6, 4],
@@ -237,6 +250,7 @@ test('a wrong number, a wrong layout and an unknown name do not pass', { skip },
 test('the exceptions are about what there is', (t) => {
   const names = new Set([...attributeNumbers(), ...allHeaderNames, ...errnos()].map(([name]) => name))
   for (const { name, fields } of allStructs) for (const field of fields) names.add(`${name}.${field.name}`)
+  for (const { name, fields } of allStructs) for (const one of fields) names.add(name).add(`${name}.${one.name}`)
   for (const name of [...Object.keys(newer), ...Object.keys(internal)]) t.ok(names.has(name), name)
   t.ok(names.has(linkAttributes.nameOf('mtu')) && names.has(acknowledgementAttributes.nameOf('policy')))
   t.end()

@@ -63,7 +63,7 @@ const gre: Row[] = [
     },
     words: `${words4} encap fou encap-sport 5000 encap-dport 5555 encap-csum encap-remcsum`,
     shows: { encap: { type: 'fou', sport: 5000, dport: 5555, csum: true, csum6: false, remcsum: true } },
-    module: 'fou',
+    fou: true,
   },
   {
     options: {
@@ -74,7 +74,7 @@ const gre: Row[] = [
     },
     words: `${words4} encap gue encap-sport auto encap-dport 5555 encap-csum6`,
     shows: { encap: { type: 'gue', dport: 5555, csum: false, csum6: true, remcsum: false } },
-    module: 'fou',
+    fou: true,
   },
   {
     options: { external: true },
@@ -168,7 +168,7 @@ const ip6gre: Row[] = [
     options: { ...ends6, ttl: 64, encapsulationLimit: 4, encapsulationType: 'fou', encapsulationDestinationPort: 5555 },
     words: `${words6} encap fou encap-sport auto encap-dport 5555`,
     shows: { encap: { type: 'fou', dport: 5555 } },
-    module: 'fou6',
+    fou: true,
   },
   { options: { external: true }, words: 'external', shows: { external: true } },
 ]

@@ -34,7 +34,7 @@ const ipip: Row[] = [
     },
     words: `${words4} encap gue encap-sport auto encap-dport 5555 encap-csum`,
     shows: { encap: { type: 'gue', dport: 5555, csum: true } },
-    module: 'fou',
+    fou: true,
   },
   { options: { external: true }, words: 'external', shows: { external: true } },
 ]

@@ -20,8 +20,8 @@ export interface Row {
   takes?: string
   /** A link with these options, when changed to `options`, reads the same. */
   from?: Options
-  /** A kernel module that it takes, and that the kernel does not load for it. */
-  module?: 'fou' | 'fou6'
+  /** It takes the modules fou and fou6, which the kernel does not load by itself. */
+  fou?: true
 }
 
 const none = (options: Options) =>
@@ -54,8 +54,7 @@ export async function proveTunnel(t: Test, kind: string, rows: readonly Row[], a
       const label = JSON.stringify(row.options, (_, value) => (typeof value === 'bigint' ? String(value) : value))
       await t.test(label, await needs(...(row.takes === undefined ? [] : [row.takes])), async (t) => {
         // The kernel loads a module by the name of a link that is asked for by ioctl; there is no such link, and that is an error.
-        const { module } = row
-        if (module !== undefined) await red.exec('ip', [module === 'fou' ? '-4' : '-6', 'tunnel', 'show', module])
+        if (row.fou === true) await red.exec('ip', ['-6', 'tunnel', 'show', 'fou6'])
         await proveRow(t, red, kind, row, under.index, alike)
       })
     }

@@ -224,13 +224,16 @@ export function ipv6ToAttributes(options: Loose, path: string): Loose {
     [fwmark === 'inherit', ipv6TunnelFlags.inheritMark],
     [allowLocalRemote === true, ipv6TunnelFlags.allowLocalRemote],
   ]
-  const mark = numberOr('inherit', 'fwmark', 0xffff_ffff)
-  const limit = numberOr('none', 'encapsulationLimit', 0xff)
+  const [mark, limit] = [numberOr('inherit', 'fwmark', 0xffff_ffff), numberOr('none', 'encapsulationLimit', 0xff)]
+  const [traffic, label] = [numberOr('inherit', 'trafficClass', 0xff), numberOr('inherit', 'flowLabel', 0xf_ffff)]
+  const flags = said.reduce((sum, [value, bit]) => (value ? sum | bit : sum), 0)
   return {
     ...rest,
     ...(encapsulationLimit === undefined ? {} : { encapsulationLimit: limit }),
-    flowInformation: numberOr('inherit', 'trafficClass', 0xff) * 0x10_0000 + numberOr('inherit', 'flowLabel', 0xf_ffff),
-    flags: said.reduce((flags, [value, bit]) => (value ? flags | bit : flags), 0),
+    // Numbers with attributes of their own need no flags.
+    ...(flags !== 0 || ipv6Keys.some((key) => options[key] !== undefined)
+      ? { flowInformation: traffic * 0x10_0000 + label, flags }
+      : {}),
     ...(fwmark === undefined ? {} : { fwmark: mark }),
   }
 }
