@@ -78,7 +78,13 @@ export type {
   BridgeState,
 } from './rtnetlink/kinds/bridge.js'
 export type { BridgePortOptions, BridgePortState } from './rtnetlink/kinds/bridge-port.js'
+export type { ErspanOptions } from './rtnetlink/kinds/erspan.js'
+export type { GeneveOptions } from './rtnetlink/kinds/geneve.js'
+export type { ErspanHeaderOptions, GreOptions, GreState, Ip6GreOptions } from './rtnetlink/kinds/gre-attributes.js'
 export type { HsrOptions, HsrState } from './rtnetlink/kinds/hsr.js'
+export type { Ip6ErspanOptions } from './rtnetlink/kinds/ip6erspan.js'
+export type { Ip6TunnelOptions } from './rtnetlink/kinds/ip6tnl.js'
+export type { IpipOptions } from './rtnetlink/kinds/ipip.js'
 export type { IpvlanOptions } from './rtnetlink/kinds/ipvlan.js'
 export type { MacvlanOptions, MacvlanState } from './rtnetlink/kinds/macvlan.js'
 export type { NetkitOptions, NetkitState } from './rtnetlink/kinds/netkit.js'
@@ -89,8 +95,14 @@ export type {
   PortKindStates,
   PortKinds,
 } from './rtnetlink/kinds/registry.js'
+export type { SitOptions } from './rtnetlink/kinds/sit.js'
+export type { EncapsulationOptions, Ipv4TunnelOptions, Ipv6TunnelOptions } from './rtnetlink/kinds/tunnel-attributes.js'
+export type { PortRange } from './rtnetlink/kinds/udp-tunnel-attributes.js'
 export type { VlanOptions } from './rtnetlink/kinds/vlan.js'
 export type { VrfOptions, VrfPortState } from './rtnetlink/kinds/vrf.js'
+export type { VtiOptions, VtiState } from './rtnetlink/kinds/vti-attributes.js'
+export type { VxlanOptions, VxlanState } from './rtnetlink/kinds/vxlan.js'
+export type { XfrmOptions } from './rtnetlink/kinds/xfrm.js'
 export {
   Link,
   type LinkFlag,

@@ -29,11 +29,12 @@ const ipip: Row[] = [
     options: {
       ...ends4,
       encapsulationType: 'gue',
+      encapsulationSourcePort: 5000,
       encapsulationDestinationPort: 5555,
       encapsulationFlags: { checksum: true },
     },
-    words: `${words4} encap gue encap-sport auto encap-dport 5555 encap-csum`,
-    shows: { encap: { type: 'gue', dport: 5555, csum: true } },
+    words: `${words4} encap gue encap-sport 5000 encap-dport 5555 encap-csum`,
+    shows: { encap: { type: 'gue', sport: 5000, dport: 5555, csum: true, remcsum: false } },
     fou: true,
   },
   { options: { external: true }, words: 'external', shows: { external: true } },
@@ -68,6 +69,19 @@ const sit: Row[] = [
     words: `${words4} mode mplsip fwmark 3`,
     shows: { proto: 'mplsip' },
   },
+  {
+    options: {
+      ...ends4,
+      encapsulationType: 'gue',
+      encapsulationSourcePort: 5000,
+      encapsulationDestinationPort: 5555,
+      encapsulationFlags: { checksum: true },
+    },
+    words: `${words4} encap gue encap-sport 5000 encap-dport 5555 encap-csum`,
+    shows: { encap: { type: 'gue', sport: 5000, dport: 5555, csum: true, remcsum: false } },
+    fou: true,
+  },
+  { options: { external: true }, words: 'external', shows: { external: true } },
 ]
 
 const ip6tnl: Row[] = [
@@ -124,6 +138,18 @@ const ip6tnl: Row[] = [
     shows: { proto: 'ip6ip6', encap_limit: 4 },
   },
   { options: { external: true, mode: 'any' }, words: 'external mode any', shows: { external: true } },
+  {
+    options: {
+      ...ends6,
+      encapsulationType: 'fou',
+      encapsulationSourcePort: 5000,
+      encapsulationDestinationPort: 5555,
+      encapsulationFlags: { checksum6: true },
+    },
+    words: `${words6} encap fou encap-sport 5000 encap-dport 5555 encap-csum6`,
+    shows: { encap: { type: 'fou', sport: 5000, dport: 5555, csum6: true, remcsum: false } },
+    fou: true,
+  },
 ]
 
 const vti = (ends: object, words: string): Row[] => [

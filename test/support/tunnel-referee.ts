@@ -1,6 +1,7 @@
 /** Tunnels by tables: each row is made by netkit and read by iproute2, made by iproute2 and read by netkit, and changed to. */
 import type { Test } from 'tap'
 import { createLink, createVeth, type Link, type Namespace } from '../../dist/index.js'
+import { type Kind, kindOf } from '../../dist/rtnetlink/kinds/registry.js'
 import { needs } from './needs.js'
 import { ip, ipDo, scratch } from './scratch.js'
 
@@ -44,12 +45,24 @@ function comparable(options: object, under: number): Options {
 
 /**
  * Proves the rows of a kind, each in a subtest of its own, in a namespace that has a link `under`. `alike`: iproute2 leaves to the
- * kernel what it is not told, so that what both make is the same in everything.
+ * kernel what it is not told, so that what both make is the same in everything. `excused`: options
+ * that no row has.
  */
-export async function proveTunnel(t: Test, kind: string, rows: readonly Row[], alike = false): Promise<void> {
+export async function proveTunnel(
+  t: Test,
+  kind: string,
+  rows: readonly Row[],
+  { alike = false, excused = [] }: { alike?: boolean; excused?: readonly string[] } = {},
+): Promise<void> {
   await t.test(kind, await needs('namespaces', 'ip', `kind:${kind}`), async (t) => {
     const red = await scratch(t)
     const [under] = await createVeth({ name: 'under', namespace: red }, { name: 'other', namespace: red })
+    const { options, readOnly = [] } = kindOf(kind) as Kind
+    const proved = new Set(rows.flatMap((row) => Object.keys(row.options)))
+    const forgotten = options.keys.filter(
+      (key) => !proved.has(key) && !readOnly.includes(key) && !excused.includes(key),
+    )
+    t.same(forgotten, [], 'every option has a row')
     for (const row of rows) {
       const label = JSON.stringify(row.options, (_, value) => (typeof value === 'bigint' ? String(value) : value))
       await t.test(label, await needs(...(row.takes === undefined ? [] : [row.takes])), async (t) => {

@@ -1,18 +1,11 @@
-/** wireguard: an encrypted tunnel (wg(8)). The link has no options here: keys and peers are told to it by generic netlink. */
-import { type AnyTable, attributes } from '../../netlink/table.js'
+/** wireguard: an encrypted tunnel (wg(8)). It has no options here: keys and peers are told to it by generic netlink. */
+import { unknownTable } from '../../netlink/table.js'
 import { defineKind } from './registry.js'
-
-/** A WireGuard link has no options of its own in rtnetlink. */
-export type WireguardOptions = {}
 
 declare module './registry.js' {
   interface LinkKinds {
-    wireguard: WireguardOptions
+    wireguard: NoOptions
   }
 }
 
-defineKind({
-  kind: 'wireguard',
-  options: attributes({}) as unknown as AnyTable,
-  kernel: { config: 'CONFIG_WIREGUARD', module: 'wireguard' },
-})
+defineKind({ kind: 'wireguard', options: unknownTable, kernel: { config: 'CONFIG_WIREGUARD', module: 'wireguard' } })
