@@ -146,7 +146,7 @@ const ip6tnl: Row[] = [
       encapsulationDestinationPort: 5555,
       encapsulationFlags: { checksum6: true },
     },
-    words: `${words6} encap fou encap-sport 5000 encap-dport 5555 encap-csum6`,
+    words: `${words6} encap fou encap-sport 5000 encap-dport 5555 encap-udp6-csum`,
     shows: { encap: { type: 'fou', sport: 5000, dport: 5555, csum6: true, remcsum: false } },
     fou: true,
   },

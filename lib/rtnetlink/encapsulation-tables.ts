@@ -206,10 +206,15 @@ function notSent(name: string): Error {
  * then on no request of any process is answered, in any namespace, until the machine is started anew.
  */
 function checkTunnel(payload: Uint8Array, name: string): void {
-  forEachAttribute(sourceOf(payload), 0, payload.length, (type) => {
-    const number = type & NLA_TYPE_MASK
-    if (number < 1 || number > 7) throw notSent(name)
-  })
+  try {
+    forEachAttribute(sourceOf(payload), 0, payload.length, (type) => {
+      const number = type & NLA_TYPE_MASK
+      if (number < 1 || number > 7) throw notSent(name)
+    })
+  } catch (error) {
+    if (error instanceof Malformed) throw valueError(name, payload, error.message)
+    throw error
+  }
 }
 
 /**

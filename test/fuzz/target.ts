@@ -91,7 +91,7 @@ export function within<T>(bytes: Uint8Array, decode: (message: Message) => T): {
 
 /**
  * The target of a definition: a message's payload decodes to the same whatever is around it, or is Malformed; what was decoded can
- * be read by `read`, and encoded again, or is refused with a code; and what was encoded decodes to the same.
+ * be read by `read`, and encoded again, or is refused with a code; and what was encoded decodes to what encodes to the same.
  */
 export function messageTarget<D extends AnyDefinition>(
   name: string,
@@ -109,18 +109,27 @@ export function messageTarget<D extends AnyDefinition>(
       if (read !== undefined)
         within(input, (message) => read(definition.decode(message) as ReturnType<D['decode']>, message))
       if (!('value' in result)) return
-      const { header, attributes } = result.value
-      let bytes: Uint8Array
-      try {
-        bytes = definition.encode(16, 0, header, attributes)
-      } catch (error) {
-        if (/^ERR_(INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE)$/.test(String((error as { code?: unknown }).code)))
-          return
-        throw error
-      }
-      const payload = bytes.subarray(HEADER_SIZE)
-      const again = within(payload, (message) => definition.decode(message))
-      if (!isDeepStrictEqual(again, result)) deepStrictEqual(again, result)
+      // What came twice, or in an order that the kernel does not keep, is otherwise once it was encoded; and then never again.
+      const once = reencoded(definition, result.value)
+      const twice = once === undefined ? undefined : reencoded(definition, once)
+      if (!isDeepStrictEqual(twice, once)) deepStrictEqual(twice, once)
     },
   }
+}
+
+type AnyDecoded = ReturnType<AnyDefinition['decode']>
+
+/** What was decoded, encoded and decoded again; undefined when it cannot be encoded. */
+function reencoded(definition: AnyDefinition, { header, attributes }: AnyDecoded): AnyDecoded | undefined {
+  let bytes: Uint8Array
+  try {
+    bytes = definition.encode(16, 0, header, attributes)
+  } catch (error) {
+    const { code } = error as { code?: unknown }
+    if (/^ERR_(INVALID_ARG_TYPE|INVALID_ARG_VALUE|OUT_OF_RANGE)$/.test(String(code))) return undefined
+    throw error
+  }
+  const again = within(bytes.subarray(HEADER_SIZE), (message) => definition.decode(message))
+  if ('malformed' in again) throw new Error(`what was encoded is Malformed: ${again.malformed}`)
+  return again.value
 }
