@@ -44,6 +44,56 @@ function attributesOf(bytes, random) {
   return starts
 }
 
+const sizes = [0, 1, 2, 4, 6, 8, 12, 16, 20, 24, 28, 32]
+
+function octets(random, length) {
+  return Buffer.from(Array.from({ length }, () => random.below(256)))
+}
+
+function attributeOf(number, contents) {
+  const attribute = Buffer.alloc(4 + ((contents.length + 3) & ~3))
+  attribute.writeUInt16LE(4 + contents.length, 0)
+  attribute.writeUInt16LE(number, 2)
+  attribute.set(contents, 4)
+  return attribute
+}
+
+/** An attribute and those that it is in, outermost first: what looks like attributes within attributes. */
+function randomPath(bytes, random) {
+  const path = []
+  // Headers have 4 to 20 bytes, and sometimes attributes before the first that is looked for.
+  let start = 4 * random.below(6)
+  let end = bytes.length
+  while (true) {
+    const found = []
+    for (let at = start; at + 4 <= end; ) {
+      const length = bytes.readUInt16LE(at)
+      if (length < 4 || at + length > end) break
+      found.push({ start: at, end: at + length })
+      at += (length + 3) & ~3
+    }
+    if (found.length === 0) return path
+    const one = random.one(found)
+    path.push(one)
+    if (random.below(3) === 0) return path
+    start = one.start + 4
+    end = one.end
+  }
+}
+
+/** Puts a piece in the place of some bytes, and makes the attributes of the path around it as much longer or shorter. */
+function replaced(bytes, path, from, length, piece) {
+  const padding = Buffer.alloc(-piece.length & 3)
+  const tail = bytes.subarray(Math.min(bytes.length, (from + length + 3) & ~3))
+  const result = Buffer.concat([bytes.subarray(0, from), piece, padding, tail])
+  const more = result.length - bytes.length
+  for (const [i, { start, end }] of path.entries()) {
+    const exact = i === path.length - 1 ? from + piece.length - start : end - start + more
+    if (exact >= 4 && exact <= 0xffff) result.writeUInt16LE(exact, start)
+  }
+  return result
+}
+
 /** Each takes an input of its own, and gives one that is changed. */
 const changes = [
   function flipBit(bytes, random) {
@@ -70,7 +120,7 @@ const changes = [
     return bytes.subarray(0, random.below(bytes.length + 1))
   },
   function extend(bytes, random) {
-    return Buffer.concat([bytes, Buffer.from(Array.from({ length: 1 + random.below(16) }, () => random.below(256)))])
+    return Buffer.concat([bytes, octets(random, 1 + random.below(16))])
   },
   function remove(bytes, random) {
     if (bytes.length === 0) return bytes
@@ -105,15 +155,8 @@ const changes = [
   function insertAttribute(bytes, random, { numbers, words }) {
     const starts = attributesOf(bytes, random)
     const at = starts.length === 0 ? 4 * random.below((bytes.length >> 2) + 1) : random.one(starts)
-    const contents =
-      random.below(3) === 0
-        ? random.one(words)
-        : Buffer.from(Array.from({ length: random.one(interesting.slice(0, 16)) }, () => random.below(256)))
-    const attribute = Buffer.alloc(4 + ((contents.length + 3) & ~3))
-    attribute.writeUInt16LE(4 + contents.length, 0)
-    attribute.writeUInt16LE(random.one(numbers), 2)
-    attribute.set(contents, 4)
-    return Buffer.concat([bytes.subarray(0, at), attribute, bytes.subarray(at)])
+    const contents = random.below(3) === 0 ? random.one(words) : octets(random, random.one(sizes))
+    return Buffer.concat([bytes.subarray(0, at), attributeOf(random.one(numbers), contents), bytes.subarray(at)])
   },
   function wrapAttributes(bytes, random, { numbers }) {
     const starts = attributesOf(bytes, random)
@@ -124,16 +167,24 @@ const changes = [
     header.writeUInt16LE(random.one(numbers), 2)
     return Buffer.concat([bytes.subarray(0, at), header, bytes.subarray(at)])
   },
-  function growAttribute(bytes, random) {
-    const starts = attributesOf(bytes, random)
-    if (starts.length === 0) return bytes
-    const at = random.one(starts)
-    const more = 4 * (1 + random.below(8))
-    const length = bytes.readUInt16LE(at)
-    if (length + more > 0xffff) return bytes
-    bytes.writeUInt16LE(length + more, at)
-    const end = at + length
-    return Buffer.concat([bytes.subarray(0, end), Buffer.alloc(more, random.below(256)), bytes.subarray(end)])
+  function changeWithin(bytes, random, { numbers, words }) {
+    const path = randomPath(bytes, random)
+    if (path.length === 0) return bytes
+    const { start, end } = path[path.length - 1]
+    const contents = random.below(3) === 0 ? random.one(words) : octets(random, random.one(sizes))
+    // Other contents; or one more attribute at their end.
+    const replaces = random.below(2) === 0
+    const piece = replaces ? contents : attributeOf(random.one(numbers), contents)
+    const from = replaces ? start + 4 : Math.min(bytes.length, (end + 3) & ~3)
+    const gone = replaces ? end - from : Math.max(0, end - from)
+    return replaced(bytes, path, from, gone, piece)
+  },
+  function dropWithin(bytes, random) {
+    const path = randomPath(bytes, random)
+    const last = path.pop()
+    return last === undefined
+      ? bytes
+      : replaced(bytes, path, last.start, ((last.end + 3) & ~3) - last.start, Buffer.alloc(0))
   },
 ]
 
