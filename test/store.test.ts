@@ -20,7 +20,10 @@ async function settles(t: Test, store: Store, red: Namespace, what: string) {
 
 t.test('is what a list says, whatever is done', withIp, async (t) => {
   const red = await scratch(t)
-  await using store = await red.store()
+  await using store = await red.store({
+    ...{ links: true, addresses: true, routes: true, neighbors: true },
+    ...{ fdb: true, rules: true, nexthops: true },
+  })
   await settles(t, store, red, 'at first')
   const steps = [
     'link add name eth0 type veth peer name eth1',
@@ -52,11 +55,27 @@ t.test('is what a list says, whatever is done', withIp, async (t) => {
     'link add name br0 type bridge',
     'link set eth0 master br0',
     'link set br0 up',
+    'link set eth0 up',
     'link set eth0 nomaster',
     'link set eth0 down',
     'link set eth0 name renamed',
     'link set renamed up',
     'address add 10.0.1.1/24 dev renamed',
+    'nexthop add id 5 via 10.0.1.9 dev renamed',
+    'nexthop add id 6 via 10.0.1.8 dev renamed',
+    'nexthop add id 7 group 5/6',
+    'route add 10.5.0.0/16 nhid 5',
+    'route add 10.7.0.0/16 nhid 7',
+    'nexthop replace id 5 via 10.0.1.7 dev renamed',
+    'nexthop del id 6',
+    'nexthop del id 5',
+    'nexthop add id 8 via 10.0.1.9 dev renamed',
+    'route add 10.5.0.0/16 nhid 8',
+    'link set renamed down',
+    'link set renamed up',
+    'rule add from 10.0.0.0/8 table 100 priority 1000',
+    '-6 rule add to fd00::/8 table 100 priority 1001 iif renamed',
+    'rule del priority 1000',
     'route add 10.6.0.0/16 via 10.0.1.9',
     'address flush dev renamed',
     'link delete renamed',

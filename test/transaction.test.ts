@@ -8,7 +8,7 @@ const able = await needs('namespaces', 'ip')
 
 /** Everything that a transaction can be about, as iproute2 prints it; without what runs. */
 async function state(namespace: Namespace): Promise<unknown> {
-  const runs = /^(stats|operstate|flags$)|_timer$|_life_time$/
+  const runs = /^(stats|operstate|state$|flags$)|_timer$|_life_time$/
   const clean = (value: unknown): unknown => {
     if (Array.isArray(value)) return value.map(clean)
     if (typeof value !== 'object' || value === null) return value
@@ -29,12 +29,13 @@ async function state(namespace: Namespace): Promise<unknown> {
     ),
     four: texts(await ip(namespace, 'route', 'show', 'table', 'all')),
     rules: texts(await ip(namespace, 'rule', 'show')),
+    nexthops: texts(await ip(namespace, 'nexthop', 'show')),
     neighbors: texts(await ip(namespace, 'neigh', 'show', 'nud', 'permanent')),
     proxies: texts(await ip(namespace, 'neigh', 'show', 'proxy')),
     // Without what the bridge has learnt.
     fdb: fdb.stdout
       .split('\n')
-      .filter((line) => /permanent|static/.test(line))
+      .filter((line) => /master.*(permanent|static)/.test(line))
       .sort(),
   }
 }
@@ -152,6 +153,22 @@ t.test('addresses and routes come back', able, async (t) => {
     await tx.routes.remove({ to: '10.2.0.0/16', table: 100 })
     await tx.routes.add({ to: '192.0.2.0/24', type: 'blackhole' })
   })
+})
+
+t.test('rules and nexthop objects come back', able, async (t) => {
+  const red = await lab(t)
+  await ipDo(red, 'rule', 'add', 'from', '10.0.0.0/8', 'table', '100', 'priority', '1000')
+  await ipDo(red, 'nexthop', 'add', 'id', '5', 'via', '10.0.0.9', 'dev', 'right')
+  await comesBack(t, red, 'rules', async (tx) => {
+    await tx.rules.add({ to: '10.9.0.0/16', table: 101, priority: 999 })
+    await tx.rules.remove({ priority: 1000 })
+  })
+  await comesBack(t, red, 'nexthop objects', async (tx) => {
+    await tx.nexthops.add({ id: 6, via: '10.0.0.8', link: 'right' })
+    await tx.nexthops.replace({ id: 5, via: '10.0.0.7', link: 'right' })
+    await tx.routes.add({ to: '10.5.0.0/16', nexthopId: 6 })
+  })
+  await comesBack(t, red, 'a nexthop object that is gone', (tx) => tx.nexthops.remove(5))
 })
 
 t.test('neighbors and forwarding databases come back', able, async (t) => {

@@ -24,16 +24,16 @@ const everything = { links: true, addresses: true, routes: true, neighbors: true
 /** An event in a few words: 'added link a', 'removed route 10.0.0.0/24'. */
 function words(event: NetworkEvent): string {
   if (event.type === 'resync') return 'resync'
-  const what =
-    event.object === 'link'
-      ? event.link.name
-      : event.object === 'route'
-        ? event.route.to
-        : event.object === 'namespace'
-          ? ''
-          : event.object === 'address'
-            ? event.address.address
-            : event.neighbor.address
+  const what = {
+    link: () => event.object === 'link' && event.link.name,
+    route: () => event.object === 'route' && event.route.to,
+    address: () => event.object === 'address' && event.address.address,
+    neighbor: () => event.object === 'neighbor' && event.neighbor.address,
+    fdb: () => event.object === 'fdb' && event.fdb.mac,
+    rule: () => event.object === 'rule' && String(event.rule.priority),
+    nexthop: () => event.object === 'nexthop' && String(event.nexthop.id),
+    namespace: () => '',
+  }[event.object]()
   return `${event.type} ${event.object} ${what}`.trim()
 }
 
@@ -112,6 +112,33 @@ t.test('counters are no change', withIp, async (t) => {
     { type: first?.type, mtu: first?.link.mtu, before: first?.previous.mtu },
     { type: 'changed', mtu: 1400, before: 1500 },
   )
+})
+
+t.test('rules, nexthop objects, forwarding databases', withIp, async (t) => {
+  const red = await scratch(t)
+  const br0 = await createBridge({ name: 'br0', namespace: red })
+  const [a] = await createVeth(
+    { name: 'a', namespace: red, master: br0, up: true },
+    { name: 'b', namespace: red, up: true },
+  )
+  await a.addAddress('10.0.0.1/24')
+  await using watch = red.watch({ rules: true, nexthops: true, fdb: true })
+  await watch.ready
+  await ipDo(red, 'rule', 'add', 'from', '10.0.0.0/8', 'table', '100', 'priority', '1000')
+  await until(watch, 'added rule 1000')
+  await ipDo(red, 'nexthop', 'add', 'id', '5', 'via', '10.0.0.9', 'dev', 'a')
+  await until(watch, 'added nexthop 5')
+  await ipDo(red, 'nexthop', 'replace', 'id', '5', 'via', '10.0.0.8', 'dev', 'a')
+  await until(watch, 'changed nexthop 5')
+  await br0.fdb.add({ mac: '02:00:00:00:00:98', port: a, state: 'static' })
+  await until(watch, 'added fdb 02:00:00:00:00:98')
+  await ipDo(red, 'rule', 'del', 'priority', '1000')
+  await until(watch, 'removed rule 1000')
+  await ipDo(red, 'link', 'set', 'dev', 'a', 'down')
+  await until(watch, 'removed nexthop 5')
+  await a.delete()
+  await until(watch, 'removed fdb 02:00:00:00:00:98')
+  t.pass('all were told')
 })
 
 t.test('ids of namespaces', withIp, async (t) => {

@@ -27,6 +27,28 @@ function difference(what: string, known: string[], truth: string[]): string | un
 const isOwn = ({ state, type, mac }: Neighbor) =>
   state === 'noarp' && (type !== 'unicast' || mac === undefined || /^[0:]*$/.test(mac))
 
+/** Those of the store's that are there only when selected. */
+async function othersEqualLists(store: Store, namespace: Namespace): Promise<string | undefined> {
+  const rows = (list: Iterable<object>, ...ignored: string[]) => texts([...list], ignored)
+  const isTold = ({ master, destination }: { master?: number; destination?: string }) =>
+    master !== undefined || destination !== undefined
+  const fdb = (await namespace.fdb.list()).filter(isTold)
+  return (
+    difference('fdb', rows(store.fdb, 'cacheInfo', 'inactive'), rows(fdb, 'cacheInfo', 'inactive')) ??
+    difference('rules', rows(store.rules, 'flags'), rows(await namespace.rules.list(), 'flags')) ??
+    difference('nexthops', rows(store.nexthops), rows(await namespace.nexthops.list()))
+  )
+}
+
+/** Whether a store has these at all. */
+function hasOthers(store: Store): boolean {
+  try {
+    return store.rules.size >= 0
+  } catch {
+    return false
+  }
+}
+
 /** How a store differs from fresh lists; undefined when it does not. */
 export async function storeEqualsLists(store: Store, namespace: Namespace): Promise<string | undefined> {
   const [links, addresses, routes, neighbors] = await Promise.all([
@@ -39,7 +61,9 @@ export async function storeEqualsLists(store: Store, namespace: Namespace): Prom
     [...list].map(({ index, name, mac, mtu, up, running, master, parent, alias, alternativeNames }) => ({
       ...{ index, name, mac, mtu, up, running, master, parent, alias, alternativeNames },
     }))
+  const others = hasOthers(store) ? await othersEqualLists(store, namespace) : undefined
   return (
+    others ??
     difference('links', texts(link(store.links), []), texts(link(links), [])) ??
     difference(
       'addresses',

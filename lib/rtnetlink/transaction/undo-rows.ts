@@ -3,10 +3,12 @@ import { hasCode } from '../../errors.js'
 import type { Namespace } from '../../namespace/namespace.js'
 import { type MessageDefinition, netlinkConstants } from '../../netlink/message.js'
 import { addressMessage } from '../address.js'
-import type { rtnetlinkConstants } from '../constants.js'
+import { nexthopFlags, type rtnetlinkConstants } from '../constants.js'
 import type { AnyAsk } from '../interceptor.js'
 import { AF_BRIDGE, neighborFlags, neighborMessage } from '../neighbor.js'
+import { nexthopMessage } from '../nexthop.js'
 import { routeMessage } from '../route.js'
+import { ruleMessage } from '../rule.js'
 import { dump } from '../talk.js'
 import { type Raw, type RowRule, rowRule, type UndoRule } from './undo.js'
 
@@ -94,8 +96,34 @@ const neighborRow: RowRule = {
   ignored: ['cacheInfo', 'probes'],
 }
 
+const ruleRow: RowRule = {
+  list: (namespace, { header }) => rawRows(namespace, ruleMessage, 'RTM_GETRULE', { family: header.family }),
+  // A rule is all that it says.
+  key: ({ header, attributes }) =>
+    JSON.stringify([header, attributes], (_, value) => (typeof value === 'bigint' ? String(value) : value)),
+  remove: (raw) => asking(ruleMessage, 'RTM_DELRULE', 0, raw),
+  restore: (raw) => asking(ruleMessage, 'RTM_NEWRULE', NLM_F_CREATE, raw),
+  replaces: false,
+  ignored: ['padding'],
+}
+
+const nexthopRow: RowRule = {
+  list: (namespace) => rawRows(namespace, nexthopMessage, 'RTM_GETNEXTHOP', {}),
+  key: ({ attributes }) => String(attributes.id),
+  remove: ({ attributes: { id } }) => asking(nexthopMessage, 'RTM_DELNEXTHOP', 0, { header: {}, attributes: { id } }),
+  restore({ header: { family, protocol, flags }, attributes }) {
+    // The scope is the kernel's to say, and so are most flags.
+    const header = { family, protocol, flags: Number(flags) & nexthopFlags.onlink }
+    return asking(nexthopMessage, 'RTM_NEWNEXTHOP', NLM_F_CREATE | NLM_F_REPLACE, { header, attributes })
+  },
+  replaces: true,
+  ignored: [],
+}
+
 export const rowRules: readonly (readonly [Definition, UndoRule])[] = [
   [addressMessage, rowRule(addressRow)],
   [routeMessage, rowRule(routeRow)],
   [neighborMessage, rowRule(neighborRow)],
+  [ruleMessage, rowRule(ruleRow)],
+  [nexthopMessage, rowRule(nexthopRow)],
 ]

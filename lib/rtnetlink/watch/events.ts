@@ -1,9 +1,12 @@
 /** What a watch tells. */
 import type { Address } from '../address.js'
+import type { FdbEntry } from '../fdb-entry.js'
 import type { Link } from '../link.js'
 import type { NamespaceId } from '../namespace-ids.js'
 import type { Neighbor } from '../neighbor.js'
+import type { NexthopObject } from '../nexthop.js'
 import type { Route } from '../route.js'
+import type { Rule } from '../rule.js'
 
 /** The objects that can be watched, by the name that events call them, and what their rows are. */
 export interface WatchedObjects {
@@ -11,6 +14,9 @@ export interface WatchedObjects {
   address: Address
   route: Route
   neighbor: Neighbor
+  fdb: FdbEntry
+  rule: Rule
+  nexthop: NexthopObject
   namespace: NamespaceId
 }
 

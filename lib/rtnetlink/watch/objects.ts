@@ -2,16 +2,21 @@
 import type { ObjectName, WatchedObjects } from './events.js'
 import type { Observed } from './observed.js'
 import { observedAddress } from './observed-address.js'
+import { observedFdb } from './observed-fdb.js'
 import { observedLink } from './observed-link.js'
 import { observedNamespace } from './observed-namespace.js'
 import { observedNeighbor } from './observed-neighbor.js'
 import { observedRoute } from './observed-route.js'
+import { observedNexthop, observedRule } from './observed-rule.js'
 
 export const observedObjects: { readonly [O in ObjectName]: Observed<WatchedObjects[O]> } = {
   link: observedLink,
   address: observedAddress,
   route: observedRoute,
   neighbor: observedNeighbor,
+  fdb: observedFdb,
+  rule: observedRule,
+  nexthop: observedNexthop,
   namespace: observedNamespace,
 }
 

@@ -1,5 +1,4 @@
 /** Addresses, as a watch sees them. */
-import type { Namespace } from '../../namespace/namespace.js'
 import { type Address, addressMessage, readAddress } from '../address.js'
 import { rtnetlinkConstants } from '../constants.js'
 import { goneWithLink, type Observed, sameBut } from './observed.js'
@@ -15,17 +14,13 @@ function sameAddress(a: Address, b: Address): boolean {
   )
 }
 
-async function* listed(namespace: Namespace): AsyncIterable<Address> {
-  yield* await namespace.addresses.list()
-}
-
 export const observedAddress: Observed<Address> = {
   object: 'address',
   groups: [RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR],
   there: RTM_NEWADDR,
   gone: RTM_DELADDR,
   needs: ['link'],
-  list: listed,
+  list: (namespace) => namespace.addresses.stream(),
   read: (_, message) => readAddress(addressMessage.decode(message)),
   key: ({ index, address, peer }) => `${index} ${address} ${peer ?? ''}`,
   same: sameAddress,

@@ -84,3 +84,9 @@ function oneLink(index: number): Part<Link> {
     },
   }
 }
+
+/** Whether frames pass. The flags show it before routes know of it, the operational state not. */
+export function linkState(row: object): string {
+  const { flags, operationalState } = row as Link
+  return `${operationalState} ${flags.filter((flag) => flag === 'UP' || flag === 'RUNNING' || flag === 'LOWER_UP')}`
+}

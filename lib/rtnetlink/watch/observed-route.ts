@@ -9,10 +9,12 @@ import { netlinkConstants } from '../../netlink/message.js'
 import type { Address } from '../address.js'
 import { rtnetlinkConstants } from '../constants.js'
 import type { Link } from '../link.js'
+import type { NexthopObject } from '../nexthop.js'
 import type { Route } from '../route.js'
 import { readListed } from '../route-filter.js'
 import type { Change } from './events.js'
 import { difference, type Effect, type Happening, type Observed, type Part, sameBut } from './observed.js'
+import { linkState } from './observed-link.js'
 import type { Rows } from './rows.js'
 
 const { NLM_F_REPLACE } = netlinkConstants
@@ -71,6 +73,13 @@ function ofLink(rows: Rows<Route>, index: number): Part<Route> | undefined {
   }
 }
 
+/** Routes that a nexthop object led, or leads elsewhere now. */
+function ofNexthop(rows: Rows<Route>, id: number): Part<Route> | undefined {
+  const has = (route: Route) => route.nexthopId === id
+  for (const route of rows) if (has(route)) return { name: `nexthop ${id}`, has }
+  return undefined
+}
+
 /** Routes that send from an address that is gone. Those of the kernel go with events, a moment before or after. */
 function ofSource(rows: Rows<Route>, source: string): Part<Route> | undefined {
   const has = (route: Route) => route.source === source
@@ -114,14 +123,10 @@ function made(change: Change<Route> | undefined): Effect<Route> {
   return { changes: change === undefined ? [] : [change] }
 }
 
-/** Whether frames pass, as far as routes care. The flags show it before routes know of it, the operational state not. */
-const state = ({ flags, operationalState }: Link) =>
-  `${operationalState} ${flags.filter((flag) => flag === 'UP' || flag === 'RUNNING' || flag === 'LOWER_UP')}`
-
 function after(rows: Rows<Route>, { object, change, rowsOf }: Happening): Effect<Route> | undefined {
   if (object === 'link' && change.type !== 'added') {
     const link = change.row as Link
-    if (change.type === 'changed' && state(link) === state(change.previous as Link)) return undefined
+    if (change.type === 'changed' && linkState(link) === linkState(change.previous)) return undefined
     return { changes: [], unsure: ofLink(rows, link.index) }
   }
   if (object === 'address' && change.type === 'removed') {
@@ -133,6 +138,8 @@ function after(rows: Rows<Route>, { object, change, rowsOf }: Happening): Effect
     if (isLast && family === 'inet') return { changes: [], unsure: ofLink(rows, index) }
     return { changes: [], unsure: ofSource(rows, address.replace(/\/.*/, '')) }
   }
+  if (object === 'nexthop' && change.type !== 'added')
+    return { changes: [], unsure: ofNexthop(rows, (change.row as NexthopObject).id) }
   return undefined
 }
 
@@ -141,7 +148,7 @@ export const observedRoute: Observed<Route> = {
   groups: [RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_MPLS_ROUTE],
   there: RTM_NEWROUTE,
   gone: RTM_DELROUTE,
-  needs: ['link', 'address'],
+  needs: ['link', 'address', 'nexthop'],
   list: (namespace) => namespace.routes.stream({ table: 'all' }),
   read: (_, message) => readAny(message),
   linksOf,

@@ -6,11 +6,14 @@ import { labelOf } from '../../namespace/internal.js'
 import type { Namespace } from '../../namespace/namespace.js'
 import { checkFunction, checkInteger, checkOptions, checkSignal, valueError } from '../../validate.js'
 import type { Address } from '../address.js'
+import type { FdbEntry } from '../fdb-entry.js'
 import type { Link } from '../link.js'
 import type { WaitOptions } from '../link-wait.js'
 import type { NamespaceId } from '../namespace-ids.js'
 import type { Neighbor } from '../neighbor.js'
+import type { NexthopObject } from '../nexthop.js'
 import type { Route } from '../route.js'
+import type { Rule } from '../rule.js'
 import type { NetworkEvent, ObjectName, WatchedObjects } from './events.js'
 import type { Hub, Listener } from './hub.js'
 import type { Rows } from './rows.js'
@@ -84,7 +87,11 @@ export class Store implements AsyncDisposable {
   /** Of all tables. */
   readonly routes: StoreRows<Route>
   readonly neighbors: StoreRows<Neighbor>
-  /** The namespaces that this one has an id for, when `namespaces` was selected. */
+  /** These four only when they were selected: entries of forwarding databases, */
+  readonly fdb: StoreRows<FdbEntry>
+  readonly rules: StoreRows<Rule>
+  readonly nexthops: StoreRows<NexthopObject>
+  /** and the namespaces that this one has an id for. */
   readonly namespaces: StoreRows<NamespaceId>
 
   private constructor(namespace: Namespace, objects: ReadonlySet<ObjectName>, signal: AbortSignal | undefined) {
@@ -101,6 +108,9 @@ export class Store implements AsyncDisposable {
     this.addresses = this.#rowsOf('address')
     this.routes = this.#rowsOf('route')
     this.neighbors = this.#rowsOf('neighbor')
+    this.fdb = this.#rowsOf('fdb')
+    this.rules = this.#rowsOf('rule')
+    this.nexthops = this.#rowsOf('nexthop')
     this.namespaces = this.#rowsOf('namespace')
   }
 

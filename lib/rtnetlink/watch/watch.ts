@@ -15,6 +15,10 @@ export interface WatchSelection {
   addresses?: boolean
   routes?: boolean
   neighbors?: boolean
+  /** Entries of the forwarding databases of bridges and VXLANs. */
+  fdb?: boolean
+  rules?: boolean
+  nexthops?: boolean
   /** The namespaces that this one has an id for (ip-netns(8), `ip netns list-id`). */
   namespaces?: boolean
 }
@@ -36,6 +40,9 @@ const names = {
   addresses: 'address',
   routes: 'route',
   neighbors: 'neighbor',
+  fdb: 'fdb',
+  rules: 'rule',
+  nexthops: 'nexthop',
   namespaces: 'namespace',
 } as const satisfies Record<keyof WatchSelection, ObjectName>
 
@@ -213,7 +220,7 @@ function watch(namespace: Namespace, options: WatchOptions): Watch {
 declare module '../../namespace/namespace.js' {
   interface Namespace {
     /**
-     * Watches links, addresses, routes, neighbors, ids of namespaces: what is added, changed and removed, by the kernel's
+     * Watches links, addresses, routes, neighbors, forwarding databases, rules, nexthop objects, ids of namespaces: what is added, changed and removed, by the kernel's
      * events. Nothing is lost: when the kernel drops events, what is known is read anew and the difference is told after a
      * 'resync', so that a consumer who applies every event is never wrong. Counters and running times are no changes.
      *
