@@ -1,6 +1,8 @@
 /** bond and its ports, held against iproute2. */
+import { isDeepStrictEqual } from 'node:util'
 import t from 'tap'
 import { createLink, createVeth, type Namespace } from '../dist/index.js'
+import { eventually } from './support/counting.js'
 import { type KindCase, refereeKind, refereePorts, type Said } from './support/kind-referee.js'
 import { needs } from './support/needs.js'
 import { refused, VALUE, type Wrong } from './support/refused.js'
@@ -147,14 +149,28 @@ t.test('what a bond has agreed on', await needs('namespaces', 'ip', 'kind:bond',
   // Its MAC must be one that can be changed, which that of an ifb cannot everywhere.
   const [port] = await createVeth({ name: 'port', namespace: red, master: bond }, { namespace: red, up: true })
   t.equal(port.up, true, 'the bond brings its ports up')
-  await bond.refresh()
-  const [json] = await ip(red, 'link', 'show', 'bond7')
-  const { ad_info: info } = json.linkinfo.info_data
-  const { id, ports, actorKey, partnerKey, partnerMac } = bond.options.aggregator ?? {}
-  t.same(
-    [id, ports, actorKey, partnerKey, partnerMac],
-    [info.aggregator, info.num_ports, info.actor_key, info.partner_key, info.partner_mac],
-  )
+  // It is agreed on step by step.
+  const asIpShows = async () => {
+    const [json] = await ip(red, 'link', 'show', 'bond7')
+    await bond.refresh()
+    const { ad_info: info } = json.linkinfo.info_data
+    const { id, ports, actorKey, partnerKey, partnerMac } = bond.options.aggregator ?? {}
+    return isDeepStrictEqual(
+      { ports: 1, actorKey: info?.actor_key || undefined, info },
+      {
+        ports,
+        actorKey,
+        info: {
+          aggregator: id,
+          num_ports: ports,
+          actor_key: actorKey,
+          partner_key: partnerKey,
+          partner_mac: partnerMac,
+        },
+      },
+    )
+  }
+  t.ok(await eventually(asIpShows, 20_000), 'iproute2 shows the same', { aggregator: bond.options.aggregator })
   const [theirs] = await ip(red, 'link', 'show', 'port')
   const data = theirs.linkinfo.info_slave_data
   await port.refresh()
