@@ -95,8 +95,6 @@ interface RawKind {
 }
 
 const raw: RawKind[] = [
-  { kind: 'ifb', arguments: [], data: {}, shown: { info_kind: 'ifb' } },
-  { kind: 'dummy', arguments: [], data: {}, shown: { info_kind: 'dummy' } },
   {
     kind: 'vxlan',
     arguments: ['id', '42', 'local', '10.9.0.1', 'dstport', '4789', 'ttl', '5', 'nolearning'],
@@ -105,20 +103,12 @@ const raw: RawKind[] = [
     shown: { info_kind: 'vxlan', info_data: { id: 42, local: '10.9.0.1', port: 4789, ttl: 5, learning: false } },
   },
   {
-    kind: 'macvlan',
+    kind: 'macsec',
     parent: true,
-    arguments: ['mode', 'bridge'],
-    // IFLA_MACVLAN_MODE
-    data: { '#1': u32(4) },
-    shown: { info_kind: 'macvlan', info_data: { mode: 'bridge' } },
-  },
-  {
-    kind: 'ipvlan',
-    parent: true,
-    arguments: ['mode', 'l3'],
-    // IFLA_IPVLAN_MODE, a 16-bit number
-    data: { '#1': new Uint8Array(new Uint16Array([1]).buffer) },
-    shown: { info_kind: 'ipvlan', info_data: { mode: 'l3' } },
+    arguments: ['encrypt', 'on'],
+    // IFLA_MACSEC_ENCRYPT
+    data: { '#7': u8(1) },
+    shown: { info_kind: 'macsec', info_data: { encrypt: true } },
   },
 ]
 
