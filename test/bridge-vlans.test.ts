@@ -131,8 +131,8 @@ t.test(
   async (t) => {
     const { br0, left } = await bridged(t)
     await br0.set({ booleanOptions: { multicastVlanSnooping: true } })
-    await left.vlans.add({ id: 10, multicastMaxGroups: 7, neighborSuppress: true })
-    t.match(await left.vlans.get({ id: 10 }), { multicastMaxGroups: 7, multicastGroups: 0, neighborSuppress: true })
+    await left.vlans.add({ id: 10, multicastMaxGroups: 7, neighborSuppression: true })
+    t.match(await left.vlans.get({ id: 10 }), { multicastMaxGroups: 7, multicastGroups: 0, neighborSuppression: true })
   },
 )
 

@@ -37,8 +37,8 @@ export interface BridgeVlanOptions {
   multicastRouter?: keyof typeof multicastRouters
   /** Multicast groups that it may have; 0: any number (Linux 6.3). */
   multicastMaxGroups?: number
-  /** The bridge answers ARP and neighbor discovery (Linux 6.4; needs the port's `neighborVlanSuppress`). */
-  neighborSuppress?: boolean
+  /** The bridge answers ARP and neighbor discovery (Linux 6.4; needs the port's `neighborVlanSuppression`). */
+  neighborSuppression?: boolean
 }
 
 /** New VLANs of a port or of the bridge itself (bridge(8), "vlan"). */
@@ -54,7 +54,7 @@ export interface NewBridgeVlan extends VlanRange, BridgeVlanOptions {
   tunnelId?: number
 }
 
-const optionKeys = ['state', 'multicastRouter', 'multicastMaxGroups', 'neighborSuppress'] as const
+const optionKeys = ['state', 'multicastRouter', 'multicastMaxGroups', 'neighborSuppression'] as const
 export const bridgeVlanOptionKeys = ['id', 'to', ...optionKeys] as const
 const vlanKeys = [...bridgeVlanOptionKeys, 'pvid', 'untagged', 'tunnelId'] as const
 
@@ -65,12 +65,12 @@ export function checkVlanRange(range: VlanRange, name: string, keys: readonly st
 }
 
 function checkVlanOptions(options: BridgeVlanOptions, name: string): void {
-  const { state, multicastRouter, multicastMaxGroups, neighborSuppress } = options
+  const { state, multicastRouter, multicastMaxGroups, neighborSuppression } = options
   if (state !== undefined) checkOneOf(state, `${name}.state`, Object.keys(portStates))
   if (multicastRouter !== undefined)
     checkOneOf(multicastRouter, `${name}.multicastRouter`, Object.keys(multicastRouters))
   if (multicastMaxGroups !== undefined) checkInteger(multicastMaxGroups, `${name}.multicastMaxGroups`, 0, 0xffff_ffff)
-  if (neighborSuppress !== undefined) checkBoolean(neighborSuppress, `${name}.neighborSuppress`)
+  if (neighborSuppression !== undefined) checkBoolean(neighborSuppression, `${name}.neighborSuppression`)
 }
 
 export function checkBridgeVlan(vlan: NewBridgeVlan, name: string): void {
@@ -132,7 +132,7 @@ export function vlanOptionsRequest(
   vlan: VlanRange & BridgeVlanOptions,
   what: string,
 ): Ask<typeof vlanMessage.header, typeof vlanMessage.table> | undefined {
-  const { id, to, state, multicastRouter, multicastMaxGroups, neighborSuppress } = vlan
+  const { id, to, state, multicastRouter, multicastMaxGroups, neighborSuppression } = vlan
   if (optionKeys.every((key) => vlan[key] === undefined)) return undefined
   const info = { id, flags: BRIDGE_VLAN_INFO_ONLY_OPTS }
   return {
@@ -147,7 +147,7 @@ export function vlanOptionsRequest(
           state,
           multicastRouter,
           multicastMaxGroups,
-          neighborSuppress,
+          neighborSuppression,
         },
       ],
     },

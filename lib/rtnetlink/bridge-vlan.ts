@@ -91,7 +91,7 @@ export const vlanEntryAttributes = attributes({
   multicastRouter: [6, 'BRIDGE_VLANDB_ENTRY_MCAST_ROUTER', words(attributeU8, multicastRouters)],
   multicastGroups: [7, 'BRIDGE_VLANDB_ENTRY_MCAST_N_GROUPS', attributeU32],
   multicastMaxGroups: [8, 'BRIDGE_VLANDB_ENTRY_MCAST_MAX_GROUPS', attributeU32],
-  neighborSuppress: [9, 'BRIDGE_VLANDB_ENTRY_NEIGH_SUPPRESS', boolean8],
+  neighborSuppression: [9, 'BRIDGE_VLANDB_ENTRY_NEIGH_SUPPRESS', boolean8],
 })
 
 /** Options of a VLAN for the whole bridge. */
@@ -151,7 +151,7 @@ export interface BridgeVlan {
   multicastGroups?: number
   multicastMaxGroups?: number
   /** ARP and neighbor discovery are answered by the bridge; Linux 6.4. */
-  neighborSuppress?: boolean
+  neighborSuppression?: boolean
   /** When asked for: what went through the port in it. */
   statistics?: { receivedBytes: number; receivedPackets: number; sentBytes: number; sentPackets: number }
 }
@@ -169,7 +169,7 @@ const copied = [
   'multicastRouter',
   'multicastGroups',
   'multicastMaxGroups',
-  'neighborSuppress',
+  'neighborSuppression',
 ] as const satisfies readonly (keyof BridgeVlan)[]
 
 /** The VLANs of a kernel's message. */
