@@ -75,9 +75,9 @@ const cases: FilterCase[] = [
   },
   {
     ...anything,
-    actions: [{ kind: 'skbedit', mark: 5, priority: '1:10', queue: 0 }],
-    words: 'match u32 0 0 action skbedit queue_mapping 0 priority 1:10 mark 5',
-    action: { mark: 5, priority: '1:10', queue: 0, verdict: 'pipe' },
+    actions: [{ kind: 'skbedit', mark: 5, priority: '1:10' }],
+    words: 'match u32 0 0 action skbedit priority 1:10 mark 5',
+    action: { mark: 5, priority: '1:10', verdict: 'pipe' },
   },
   {
     kind: 'u32',

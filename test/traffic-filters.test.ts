@@ -152,6 +152,16 @@ t.test("u32's mark", await needs('namespaces', 'qdisc:clsact', 'filter:u32'), as
   } else t.match(result, { changed: true, filter: { options: { mark: { value: 3, mask: 15 } } } })
 })
 
+t.test('the queue that a packet leaves by', await needs('namespaces', 'qdisc:clsact', 'action:skbedit'), async (t) => {
+  const { left } = await pair(t)
+  await left.qdiscs.add({ kind: 'clsact' })
+  const actions = [{ kind: 'skbedit', queue: 0 }] as const
+  await left.filters.add({ kind: 'u32', parent: 'egress', preference: 1, actions })
+  t.match(await left.filters.get({ parent: 'egress', preference: 1 }), {
+    actions: [{ options: { queue: 0, verdict: 'pipe' } }],
+  })
+})
+
 t.test('what the kernel does not have', await needs('namespaces', 'qdisc:clsact'), async (t) => {
   const { left } = await pair(t)
   await left.qdiscs.add({ kind: 'clsact' })

@@ -30,7 +30,7 @@ export interface SkbeditOptions {
   markMask?: number
   /** The packet's priority: a class such as '1:10', or a number; read as a class. */
   priority?: string | number
-  /** The queue of the device that it leaves by. */
+  /** The queue of the device that it leaves by. Newer kernels refuse it at ingress (EOPNOTSUPP) but for work in hardware. */
   queue?: number
   /** What becomes of the packet then. Default: 'pipe'. */
   verdict?: Verdict
