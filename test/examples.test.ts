@@ -34,6 +34,16 @@ The kernel has named the interface tun0.
   'two-namespaces.mjs': `
 Hello 10.0.1.1, this is blue.
 veth1 in red sent … frames and received ….`,
+  'watch.mjs': `
+The store knows 3 links, and that eth0 is up.
+added link eth1
+added link eth0
+added route to 10.0.6.0/24
+added route to 10.1.0.0/16
+removed link eth0
+removed link eth1
+removed route to 10.0.6.0/24
+removed route to 10.1.0.0/16`,
   'web-server-and-fetch.mjs': `
 from blue: 200 { path: '/hello', client: '10.0.5.2' }
 from lonely: ENETUNREACH`,
