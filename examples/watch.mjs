@@ -17,7 +17,7 @@ try {
   await eth0.waitFor({ running: true })
   await box.routes.add({ to: '10.1.0.0/16', via: '10.0.6.254' })
   await store.waitFor(({ routes }) => routes.find(({ to }) => to === '10.1.0.0/16') !== undefined)
-  console.log(`The store knows ${store.links.size} links, and that eth0 is ${store.link('eth0').operationalState}.`)
+  console.log(`The store knows ${store.links.size} links, and that eth0 is ${store.link('eth0')?.operationalState}.`)
 
   await eth0.delete()
   for await (const event of watch) {

@@ -10,6 +10,9 @@ const guides = readdirSync(join(packageFolder, 'docs')).filter((name) => name.en
 const files = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...guides.map((name) => `docs/${name}`)]
 const withCode = files.filter((file) => file === 'README.md' || file.startsWith('docs/'))
 
+// More than sixty programs.
+t.setTimeout(180_000 * Number(process.env.NETKIT_TEST_SLOWNESS ?? 1))
+
 const able = await needs('namespaces', 'unshare', 'mount')
 const folder = join(packageFolder, `.test-build/snippets-${process.pid}`)
 t.teardown(() => rmSync(folder, { recursive: true, force: true }))

@@ -6,6 +6,8 @@ import { needs } from './support/needs.js'
 import { ipDo, scratch } from './support/scratch.js'
 import { storeEqualsLists } from './support/store.js'
 
+t.setTimeout(120_000 * Number(process.env.NETKIT_TEST_SLOWNESS ?? 1))
+
 const able = await needs('namespaces')
 const withIp = await needs('namespaces', 'ip')
 
