@@ -44,7 +44,7 @@ export interface EnsuredFdbEntry {
  *
  * - Of a bridge, `br0.fdb`: entries are at a `port`, and in the bridge's own database (`master`); without a port they are
  *   addresses of the bridge itself. At a port that is a VXLAN, what only that understands (`destination`, `vni` …) makes an entry in
- *   the VXLAN's database too, for the same address.
+ *   the VXLAN's database too, for the same address. A port of another kind has no place for it, and nothing comes of it.
  * - Of a VXLAN or any other link, `vx.fdb`: entries are in its own database (`self`).
  *
  * `self` and `master` say otherwise.

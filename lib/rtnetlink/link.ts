@@ -38,6 +38,7 @@ import {
   waitForLink,
 } from './link-wait.js'
 import { checkAnyLinkName, checkLinkIndex, checkLinkName } from './names.js'
+import { plain } from './plain.js'
 import { masterFor, type PortOptions, type PortState } from './port-options.js'
 import { change, requestThenRead } from './talk.js'
 import type { VirtualFunctionSettings } from './virtual-functions.js'
@@ -407,7 +408,7 @@ export class Link<K extends string = string> extends LinkProperties {
     if (this.#created && !this.#namespace.closed) await this.delete()
   }
 
-  /** Plain data: what `JSON.stringify` and `console.log` show. Raw attributes are hexadecimal text. */
+  /** Plain data: what `JSON.stringify` and `console.log` show. Raw attributes are hexadecimal text, bigints decimal text. */
   toJSON(): Record<string, unknown> {
     const { index, name, kind, mac, mtu, up, running, flags, operationalState, master, parent, alias, stats } = this
     const options = plain(this.options)
@@ -435,14 +436,4 @@ export class Link<K extends string = string> extends LinkProperties {
     const { stats: _, ...shown } = this.toJSON()
     return `Link ${inspect(JSON.parse(JSON.stringify(shown)), options)}`
   }
-}
-
-/** Options with hexadecimal text in place of raw attributes: JSON would make an object of numbered bytes of one. */
-function plain(options: object): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(options).map(([key, value]) => [
-      key,
-      value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value,
-    ]),
-  )
 }
