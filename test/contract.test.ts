@@ -100,7 +100,7 @@ t.test('links', await needs('namespaces', 'ip', 'kind:vxlan'), async (t) => {
   t.equal(vx.master, br0.index)
   t.match(vx.options, { id: 10, local: '10.9.0.1', port: 4789, learning: false })
   t.match(JSON.parse(JSON.stringify(vx)), { name: 'vx10', kind: 'vxlan', options: { id: 10 } })
-  t.match(inspect(vx), /^Link \{[^]*name: 'vx10'/, 'what console.log shows')
+  t.match(inspect(vx), /^Link \{[\s\S]*name: 'vx10'/, 'what console.log shows')
 
   await left.set({
     up: true,

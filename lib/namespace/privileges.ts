@@ -47,7 +47,7 @@ export function missingCapability(
     if (owner === 'outside') {
       return (
         `${label} is owned by a user namespace outside of ${shown(own)}, in which this process runs, ` +
-        `so that none of its capabilities counts there; ${remedy}`
+        `so that its ${capability} does not count there; ${remedy}`
       )
     }
     if (hasCapability(capability)) return undefined
