@@ -303,6 +303,72 @@ t.test('a signal', able, async (t) => {
   t.same(await state(red), before)
 })
 
+t.test('a signal ends it whatever the function waits for', able, async (t) => {
+  const red = await lab(t)
+  const before = await state(red)
+  const controller = new AbortController()
+  let goOn = () => {}
+  let left: Promise<unknown> | undefined
+  const aborted = red.transaction(
+    (tx) => {
+      left = (async () => {
+        await tx.links.add({ kind: 'bridge', name: 'br1' })
+        controller.abort()
+        await new Promise<void>((resolve) => {
+          goOn = resolve
+        })
+        await tx.links.add({ kind: 'bridge', name: 'br2' })
+      })()
+      return left
+    },
+    { signal: controller.signal },
+  )
+  await t.rejects(aborted, { name: 'AbortError' })
+  t.same(await state(red), before)
+  goOn()
+  await t.rejects(left as Promise<unknown>, { name: 'AbortError' })
+  t.same(await state(red), before)
+})
+
+t.test('what goes on beside what failed changes nothing any more', able, async (t) => {
+  const red = await lab(t)
+  const before = await state(red)
+  let left: Promise<unknown> | undefined
+  let goOn = () => {}
+  const failed = red.transaction(async (tx) => {
+    const one = tx.links.add({ kind: 'bridge', name: 'br1' })
+    left = one.then(async () => {
+      await new Promise<void>((resolve) => {
+        goOn = resolve
+      })
+      await tx.links.add({ kind: 'bridge', name: 'br2' })
+    })
+    await one
+    await Promise.all([left, Promise.reject(new Error('boom'))])
+  })
+  await t.rejects(failed, { message: 'boom' })
+  t.same(await state(red), before)
+  goOn()
+  await t.rejects(left as Promise<unknown>, { name: 'AbortError', message: /undone/ })
+  t.same(await state(red), before)
+})
+
+t.test('what the kernel did of a change before it refused the rest', able, async (t) => {
+  const red = await lab(t)
+  const before = await state(red)
+  const refused = async (change: (tx: Namespace) => Promise<unknown>) => {
+    const error = await red.transaction(change).then(
+      () => undefined,
+      (error: { code: string; undoFailure?: unknown }) => error,
+    )
+    t.equal(error?.code, 'EEXIST')
+    t.equal(error?.undoFailure, undefined)
+    t.same(await state(red), before)
+  }
+  await refused(async (tx) => (await tx.links.get('right')).set({ mtu: 1400, name: 'left' }))
+  await refused((tx) => tx.links.ensure({ kind: 'bridge', name: 'br0', alternativeNames: ['another', 'left'] }))
+})
+
 t.test('the namespace of a transaction is only lent', able, async (t) => {
   const red = await lab(t)
   await red.transaction(async (tx) => {

@@ -13,7 +13,7 @@ import { linkRule } from './undo-link.js'
 import { rowRules } from './undo-rows.js'
 
 export interface TransactionOptions {
-  /** When it fires, what was done is undone, and the transaction rejects with an AbortError. */
+  /** When it fires, what was done is undone, and the transaction rejects with an AbortError, whatever the function waits for. */
   signal?: AbortSignal
 }
 
@@ -26,7 +26,9 @@ class Transaction {
   readonly #signal: AbortSignal | undefined
   /** Settles when what was asked for last has been done: one change after the other, each beside what was there before it. */
   #last: Promise<unknown> = Promise.resolve()
+  /** Nothing more is taken in. */
   #ended = false
+  #undone = false
 
   constructor(namespaces: readonly Namespace[], signal: AbortSignal | undefined) {
     this.#signal = signal
@@ -40,7 +42,7 @@ class Transaction {
   #interceptorOf(scope: Scope): Interceptor {
     return {
       change: (ask) => {
-        if (this.#ended) return change(scope.namespace, ask)
+        if (this.#ended) return this.#undone ? this.#isOver(wordsOf(ask)) : change(scope.namespace, ask)
         const done = this.#last.then(() => this.#change(scope, ask))
         this.#last = done.catch(() => {})
         return done
@@ -51,10 +53,14 @@ class Transaction {
     }
   }
 
+  async #isOver(what: string): Promise<never> {
+    throw new AbortError(`${what}: the transaction was undone`)
+  }
+
   async #change(scope: Scope, ask: AnyAsk): Promise<void> {
     const what = wordsOf(ask)
     throwIfAborted(this.#signal, what)
-    if (this.#ended) throw new AbortError(`${what}: the transaction is over`)
+    if (this.#undone) return this.#isOver(what)
     const rule = rules.get(ask.definition)
     if (rule === undefined || ask.request.includes('_SET')) {
       throw namedError(
@@ -64,21 +70,54 @@ class Transaction {
       )
     }
     const undo = await rule.prepare(scope, ask)
-    await change(scope.namespace, ask)
-    this.#undo.push(...(await undo()).reverse())
+    try {
+      await change(scope.namespace, ask)
+    } catch (error) {
+      // What stands before the part that was refused may have been done.
+      this.#undo.push(...(await undo(true)).reverse())
+      throw error
+    }
+    this.#undo.push(...(await undo(false)).reverse())
+  }
+
+  /** Calls the function; rejects when the signal fires meanwhile, whatever the function goes on with. */
+  async run<T>(fn: (...namespaces: Namespace[]) => T | Promise<T>): Promise<T> {
+    const signal = this.#signal
+    let abort = () => {}
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => reject(new AbortError('the transaction was aborted', signal?.reason))
+    })
+    signal?.addEventListener('abort', abort, { once: true })
+    try {
+      return await Promise.race([fn(...this.views), aborted])
+    } finally {
+      signal?.removeEventListener('abort', abort)
+    }
+  }
+
+  /** Waits for all that was asked for, and for what is asked for meanwhile. */
+  async #rest(): Promise<void> {
+    for (let last: unknown; last !== this.#last; ) {
+      last = this.#last
+      await last
+    }
   }
 
   /** All is done: from here on the views are namespaces like others. */
   async commit(): Promise<void> {
-    await this.#last
+    await this.#rest()
     throwIfAborted(this.#signal, 'the transaction')
-    this.#end()
+    this.#ended = true
+    for (const view of this.views) intercept(view, undefined)
   }
 
-  /** Undoes what was done, the last first; resolves to what went wrong in that. */
+  /**
+   * Undoes what was done, the last first; resolves to what went wrong in that. Nothing can be changed through the views any
+   * more: what the function has left running would otherwise go on where nothing is undone.
+   */
   async rollBack(): Promise<unknown[]> {
-    await this.#last
-    this.#ended = true
+    this.#ended = this.#undone = true
+    await this.#rest()
     const failures: unknown[] = []
     for (const undo of this.#undo.reverse()) {
       try {
@@ -87,13 +126,7 @@ class Transaction {
         failures.push(failure)
       }
     }
-    this.#end()
     return failures
-  }
-
-  #end(): void {
-    this.#ended = true
-    for (const view of this.views) intercept(view, undefined)
   }
 }
 
@@ -103,7 +136,8 @@ class Transaction {
  *
  * Links, addresses, routes, rules, neighbors, entries of forwarding databases and next hop objects can be part of it. A link
  * that was deleted is made again with its options, addresses, routes and ports; its counters begin anew. Each change first
- * looks at what is there, so a transaction is slower than the same without.
+ * looks at what is there, so a transaction is slower than the same without. When it is undone, what the function may have left
+ * running can change nothing through them any more: that is rejected with an AbortError.
  *
  * @throws what the function throws; if something cannot be undone, its `undoFailure` says what (an AggregateError, if that was
  * more than one). EOPNOTSUPP for a change that could not be undone, before anything is sent; AbortError by `signal`
@@ -121,7 +155,7 @@ export async function transaction<T>(
   for (const namespace of namespaces) labelOf(namespace)
   const own = new Transaction(namespaces, options.signal)
   try {
-    const result = await fn(...own.views)
+    const result = await own.run(fn)
     await own.commit()
     return result
   } catch (error) {

@@ -1,11 +1,12 @@
 /** Undoing of what is done to links now and then: alternative names, parameters of IPv4, XDP programs. */
-import { namedError } from '../../errors.js'
+import { hasCode, namedError } from '../../errors.js'
 import type { Namespace } from '../../namespace/namespace.js'
 import { wordsOf } from '../../netlink/acknowledgement.js'
 import { addAlternativeNames, removeAlternativeName } from '../alternative-names.js'
 import type { AnyAsk } from '../interceptor.js'
-import type { Link } from '../link.js'
+import { Link } from '../link.js'
 import type { LinkAttributes } from '../link-attributes.js'
+import { fetchLink } from '../link-lookup.js'
 import type { Undo } from './undo.js'
 
 /** The attributes that set these back to what they were, of those that a request sets. */
@@ -38,18 +39,39 @@ export function checkUndoable(before: Link, ask: AnyAsk): void {
   throw namedError('EOPNOTSUPP', ask.request, what)
 }
 
-/** Names that come or go: those that the link had before, again. */
+/** The link that a request is about, or undefined. */
+export async function find(
+  namespace: Namespace,
+  index: number | undefined,
+  name: string | undefined,
+): Promise<Link | undefined> {
+  const key = index || name
+  if (key === undefined) return undefined
+  try {
+    return new Link(namespace, await fetchLink(namespace, key, `cannot read ${key}`), false)
+  } catch (error) {
+    if (hasCode(error, 'ENODEV')) return undefined
+    throw error
+  }
+}
+
+/** Names that come or go, or some of them when one is refused: those that the link had before, again. */
 export async function prepareNames(
   namespace: Namespace,
-  { request, header, attributes }: AnyAsk,
+  { header, attributes }: AnyAsk,
 ): Promise<() => Promise<Undo[]>> {
   const index = header.index as number
-  const names = (attributes as LinkAttributes).properties?.alternativeNames ?? []
+  const asked = (attributes as LinkAttributes).properties?.alternativeNames ?? []
   const link = () => `link ${index}`
-  return async () =>
-    names.map((name) =>
-      request === 'RTM_NEWLINKPROP'
-        ? () => removeAlternativeName(namespace, index, name, link)
-        : () => addAlternativeNames(namespace, index, [name], link),
+  const namesNow = async () => (await find(namespace, index, undefined))?.alternativeNames ?? []
+  const before = await namesNow()
+  return async () => {
+    const after = await namesNow()
+    const differ = asked.filter((name) => before.includes(name) !== after.includes(name))
+    return differ.map((name) =>
+      before.includes(name)
+        ? () => addAlternativeNames(namespace, index, [name], link)
+        : () => removeAlternativeName(namespace, index, name, link),
     )
+  }
 }

@@ -9,13 +9,12 @@ import { addressMessage } from '../address.js'
 import { linkFlags, routeProtocols } from '../constants.js'
 import type { AnyAsk } from '../interceptor.js'
 import { kindOf } from '../kinds/registry.js'
-import { Link } from '../link.js'
+import type { Link } from '../link.js'
 import { type LinkAttributes, linkMessage } from '../link-attributes.js'
-import { fetchLink } from '../link-lookup.js'
 import { routeMessage } from '../route.js'
 import { change } from '../talk.js'
 import { type Raw, type Scope, step, type Undo, type UndoRule } from './undo.js'
-import { checkUndoable, detailsBack, prepareNames } from './undo-details.js'
+import { checkUndoable, detailsBack, find, prepareNames } from './undo-details.js'
 import { addressRow, rawRows, routeRow } from './undo-rows.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkConstants
@@ -33,7 +32,8 @@ export const linkRule: UndoRule = {
     if (request === 'RTM_DELLINK') return prepareDeletion(scope, ask)
     if (request === 'RTM_NEWLINKPROP' || request === 'RTM_DELLINKPROP') return prepareNames(namespace, ask)
     if ((flags & NLM_F_CREATE) !== 0) {
-      return async () => {
+      return async (refused) => {
+        if (refused) return []
         const place = attributes.namespaceFd === undefined ? namespace : await placeOf(scope, attributes.namespaceFd)
         const made = await find(place, header.index, attributes.name)
         return made === undefined ? [] : [step(place, deletion(made.index, made.name), 'ENODEV')]
@@ -46,13 +46,16 @@ export const linkRule: UndoRule = {
     const loses = moves || (header.change & linkFlags.UP) !== 0
     const rows = loses ? await rowsOf(namespace, before.index) : undefined
     const back = setBack(before, ask)
-    return async () => {
+    return async (refused) => {
       const steps: Undo[] = []
-      if (attributes.namespaceFd !== undefined) steps.push(await moveBack(scope, before, attributes))
+      // The kernel takes the attributes one after another (do_setlink in net/core/rtnetlink.c): those before the one that it
+      // refused stay, and moving is the first.
+      const hasMoved = !refused || (moves && (await find(namespace, before.index, undefined)) === undefined)
+      if (attributes.namespaceFd !== undefined && hasMoved) steps.push(await moveBack(scope, before, attributes))
       steps.push(step(namespace, back))
-      if (attributes.xdp !== undefined) steps.push(() => before.detachXdp().then(() => {}))
+      if (attributes.xdp !== undefined && !refused) steps.push(() => before.detachXdp().then(() => {}))
       // On its way it lost what another namespace does not know of.
-      if (moves) steps.push(() => finishAgain(namespace, before))
+      if (moves && hasMoved) steps.push(() => finishAgain(namespace, before))
       if (rows !== undefined) steps.push(() => putBack(namespace, before.index, rows))
       return steps
     }
@@ -62,22 +65,6 @@ export const linkRule: UndoRule = {
 function deletion(index: number, name: string): AnyAsk {
   const what = `cannot remove ${name} again`
   return { definition: linkMessage, request: 'RTM_DELLINK', header: { index }, attributes: {}, what }
-}
-
-/** The link that a request is about, or undefined. */
-async function find(
-  namespace: Namespace,
-  index: number | undefined,
-  name: string | undefined,
-): Promise<Link | undefined> {
-  const key = index || name
-  if (key === undefined) return undefined
-  try {
-    return new Link(namespace, await fetchLink(namespace, key, `cannot read ${key}`), false)
-  } catch (error) {
-    if (hasCode(error, 'ENODEV')) return undefined
-    throw error
-  }
 }
 
 /** The namespace with this descriptor: one of the transaction's, or one that was opened for it. */
@@ -206,7 +193,10 @@ async function remainsOf(namespace: Namespace, link: Link): Promise<Remains> {
   return { link, rows: await rowsOf(namespace, link.index), ports }
 }
 
-async function prepareDeletion(scope: Scope, { header, attributes }: AnyAsk): Promise<() => Promise<Undo[]>> {
+async function prepareDeletion(
+  scope: Scope,
+  { header, attributes }: AnyAsk,
+): Promise<(refused: boolean) => Promise<Undo[]>> {
   const { namespace } = scope
   const found =
     attributes.group === undefined
@@ -229,12 +219,14 @@ async function prepareDeletion(scope: Scope, { header, attributes }: AnyAsk): Pr
     if (peer?.place === namespace) taken.add(peer.remains.link.index)
     remains.push({ place: namespace, remains: await remainsOf(namespace, link), peer })
   }
-  return async () =>
-    remains.map(
-      ({ place, remains: own, peer }) =>
-        () =>
-          makeAgain(place, own, peer),
-    )
+  return async (refused) =>
+    refused
+      ? []
+      : remains.map(
+          ({ place, remains: own, peer }) =>
+            () =>
+              makeAgain(place, own, peer),
+        )
 }
 
 /** The other end of a pair, which goes too. It must be in one of the transaction's namespaces. */

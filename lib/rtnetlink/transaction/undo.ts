@@ -20,10 +20,10 @@ export interface Scope {
 
 export interface UndoRule {
   /**
-   * Looks at what is there before the request is sent. What it resolves to is called once the request has been done, and
-   * resolves to the steps that undo it, in the order in which they are to be taken.
+   * Looks at what is there before the request is sent. What it resolves to is called once the request has been done, or
+   * refused, and resolves to the steps that undo it, or what of it was done, in the order in which they are to be taken.
    */
-  prepare(scope: Scope, ask: AnyAsk): Promise<() => Promise<Undo[]>>
+  prepare(scope: Scope, ask: AnyAsk): Promise<(refused: boolean) => Promise<Undo[]>>
 }
 
 const { NLM_F_EXCL, NLM_F_CREATE } = netlinkConstants
@@ -86,7 +86,8 @@ export function rowRule(rule: RowRule): UndoRule {
       const isNew = ask.request.includes('_NEW')
       if (isNew && (flags & (NLM_F_CREATE | NLM_F_EXCL)) === (NLM_F_CREATE | NLM_F_EXCL)) {
         // It is there because of this request, or the request fails.
-        return async () => [step(namespace, rule.remove(clean(ask)), 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL', 'ENODEV')]
+        return async (refused) =>
+          refused ? [] : [step(namespace, rule.remove(clean(ask)), 'ENOENT', 'ESRCH', 'EADDRNOTAVAIL', 'ENODEV')]
       }
       const group = (rows: readonly Raw[]) => {
         const groups = new Map<string, Map<string, Raw>>()
@@ -98,7 +99,8 @@ export function rowRule(rule: RowRule): UndoRule {
         return groups
       }
       const before = group(await rule.list(namespace, ask))
-      return async () => {
+      return async (refused) => {
+        if (refused) return []
         const after = group(await rule.list(namespace, ask))
         const steps: Undo[] = []
         for (const [key, rows] of after) {
