@@ -2,7 +2,6 @@
 // milliseconds. What is measured was done once before, on a smaller scale, so that the code is compiled.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createNamespace, createVeth, currentNamespace } from '../../dist/index.js'
-import { NetlinkSubscription } from '../../dist/netlink/subscription.js'
 import { delays } from './delays.mjs'
 import { ends, host } from './names.mjs'
 
@@ -63,16 +62,15 @@ async function dumpLinks() {
   })
 }
 
-/** From the request that changes v0's MTU to the callback with the event. */
+/** From the request that changes v0's MTU to the event, by `watch`. */
 async function event(number) {
   const link = await here.links.get('v0')
+  const watch = here.watch({ links: true })
+  await watch.ready
   let told = () => {}
-  const subscription = await NetlinkSubscription.open(-1, 0, [1], {
-    onMessage: ({ source, start }) => {
-      if (source.view.getInt32(start + 4, true) === link.index) told()
-    },
-    onOverrun() {},
-  })
+  const watching = (async () => {
+    for await (const seen of watch) if (seen.object === 'link' && seen.link.index === link.index) told()
+  })()
   const times = []
   for (let i = 0; i < number; i++) {
     const start = performance.now()
@@ -84,7 +82,8 @@ async function event(number) {
     await changed
     await sleep(1)
   }
-  await subscription.close()
+  await watch.close()
+  await watching
   return median(times)
 }
 

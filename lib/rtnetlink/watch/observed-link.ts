@@ -23,6 +23,10 @@ const pairs: readonly string[] = ['veth', 'netkit', 'vxcan']
 const { RTM_NEWLINK, RTM_DELLINK, RTNLGRP_LINK } = rtnetlinkConstants
 
 function sameLink(a: Link, b: Link): boolean {
+  // What changes most is looked at first: the rest has to be decoded whole.
+  if (a.mtu !== b.mtu || a.name !== b.name || a.master !== b.master || a.operationalState !== b.operationalState) {
+    return false
+  }
   if (a.up !== b.up || !isDeepStrictEqual(a.flags, b.flags) || a.addressGeneration !== b.addressGeneration) return false
   return isDeepStrictEqual(steady(a), steady(b))
 }
