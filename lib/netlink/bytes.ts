@@ -21,13 +21,13 @@ let poolUsed = 0
 /** A copy of some bytes. Small ones share a piece of memory: an ArrayBuffer each would be a burden on the garbage collector. */
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start
-  if (length > POOL_SIZE / 8) return bytes.slice(start, end)
+  if (length > POOL_SIZE / 8) return Buffer.from(bytes.subarray(start, end))
   if (poolUsed + length > POOL_SIZE) {
     pool = new Uint8Array(POOL_SIZE)
     poolUsed = 0
   }
   pool.set(bytes.subarray(start, end), poolUsed)
-  const copy = new Uint8Array(pool.buffer, poolUsed, length)
+  const copy = Buffer.from(pool.buffer, poolUsed, length)
   // What a caller makes a view of wider numbers of must be aligned.
   poolUsed += (length + 7) & ~7
   return copy

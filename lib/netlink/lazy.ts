@@ -1,4 +1,5 @@
 /** Attributes that are read one by one, when they are asked for: of a link's forty most callers look at three. */
+import { Malformed } from './attribute.js'
 import { align4, LITTLE_ENDIAN, type Source } from './bytes.js'
 import { type AnyTable, type AttributesOf, NLA_TYPE_MASK } from './table.js'
 
@@ -20,6 +21,10 @@ class Lazy {
   }
 }
 
+type Attribute = AnyTable['attributes'][number]
+
+const nothing: Readonly<Record<string, unknown>> = {}
+
 const classes = new WeakMap<AnyTable, typeof Lazy>()
 
 /** A class with a getter for each of the table's keys. */
@@ -27,12 +32,13 @@ function classOf(table: AnyTable): typeof Lazy {
   const made = classes.get(table)
   if (made !== undefined) return made
   const own = class extends Lazy {}
-  for (const { key, number } of table.attributes) {
+  for (const attribute of table.attributes) {
+    const { key } = attribute
     Object.defineProperty(own.prototype, key, {
       get(this: Lazy): unknown {
         const known = this.known.get(key)
         if (known !== undefined) return known
-        const value = readOne(table, key, number, this.place)
+        const value = readOne(table, attribute, this.place)
         if (value !== undefined) this.known.set(key, value)
         return value
       },
@@ -42,7 +48,8 @@ function classOf(table: AnyTable): typeof Lazy {
   return own
 }
 
-function readOne(table: AnyTable, key: string, number: number, { source, start, end, header }: Place): unknown {
+function readOne(table: AnyTable, attribute: Attribute, { source, start, end, header }: Place): unknown {
+  const { key, number, name, type } = attribute
   const { view } = source
   let found = -1
   let size = 0
@@ -58,7 +65,14 @@ function readOne(table: AnyTable, key: string, number: number, { source, start, 
   // So is what is malformed.
   if (at < end) return table.decode(source, start, end, header)[key as never]
   if (found < 0) return undefined
-  return table.decode(source, found, found + view.getUint16(found, LITTLE_ENDIAN), header)[key as never]
+  size = view.getUint16(found, LITTLE_ENDIAN)
+  if (type.repeated === true) return table.decode(source, found, found + size, header)[key as never]
+  try {
+    return type.decode(source, found + 4, size - 4, { header, siblings: nothing })
+  } catch (error) {
+    if (error instanceof Malformed) error.path.unshift(name)
+    throw error
+  }
 }
 
 /**

@@ -168,6 +168,8 @@ export class Struct<F extends Fields = Fields> {
   /** sizeof the struct, with C's padding at its end. */
   readonly size: number
   readonly alignment: number
+  /** All members as they are in a struct that has none. */
+  readonly #absent: Readonly<Record<string, unknown>>
 
   /** `name` is the struct's name in C; `table` maps our names to [the member's name in C, its type], in the order of C. */
   constructor(
@@ -185,6 +187,7 @@ export class Struct<F extends Fields = Fields> {
     })
     this.size = Math.ceil(offset / alignment) * alignment
     this.alignment = alignment
+    this.#absent = Object.fromEntries(this.fields.map(({ key, type }) => [key, type.absent]))
     allStructs.push(this as unknown as Struct)
   }
 
@@ -193,10 +196,10 @@ export class Struct<F extends Fields = Fields> {
    * one's longer struct is read as far as this one goes.
    */
   decode(source: Source, offset: number, length: number): StructOf<Struct<F>> {
-    const value: Record<string, unknown> = {}
+    // A copy of one that has all members is made faster than one to which they are added.
+    const value: Record<string, unknown> = { ...this.#absent }
     for (const field of this.fields) {
-      const fits = field.offset + field.type.size <= length
-      value[field.key] = fits ? field.type.read(source, offset + field.offset) : field.type.absent
+      if (field.offset + field.type.size <= length) value[field.key] = field.type.read(source, offset + field.offset)
     }
     return value as StructOf<Struct<F>>
   }
