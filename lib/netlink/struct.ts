@@ -138,7 +138,7 @@ export function octets(size: number): FieldType<Uint8Array> {
   return {
     size,
     alignment: 1,
-    absent: new Uint8Array(size),
+    absent: Buffer.alloc(size),
     read: (source, offset) => copyOf(source.bytes, offset, offset + size),
     write(writer, offset, value, name) {
       if (!(value instanceof Uint8Array) || value.length !== size) throw typeError(name, `${size} octets`, value)
