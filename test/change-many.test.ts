@@ -1,5 +1,6 @@
 /** Many changes with one promise: the order, the errors, and how far ahead they are pulled. */
 import './netlink-hooks.js'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { test } from 'tap'
 import type { Namespace } from '../dist/namespace/namespace.js'
 import { createNamespace } from '../dist/namespace/open.js'
@@ -123,6 +124,39 @@ test('a refusal keeps nothing from being sent', await needs('namespaces', 'ip'),
   t.equal(all.failed, 2000)
   t.equal(all.errors.length, 100, 'not all of thousands of errors are kept')
   t.match(all, { message: /10\.0\.0\.0: / })
+})
+
+test('refusals are told alike where each is sent by itself', await needs('namespaces', 'ip'), async (t) => {
+  const namespace = await withLoopback(t)
+  await changeMany(namespace, [add(3), add(700)])
+  const hear = () => {}
+  subscribe('netkit:netlink:end', hear)
+  t.teardown(() => unsubscribe('netkit:netlink:end', hear))
+  const error = await changeMany(namespace, adds(1000)).catch((reason) => reason)
+  t.match(error, { code: 'EEXIST', failed: 2, message: /10\.0\.0\.3: / })
+  t.equal(error.errors.length, 2)
+  const all = await changeMany(namespace, adds(1000)).catch((reason) => reason)
+  t.equal(all.failed, 1000)
+  t.equal(all.errors.length, 100)
+})
+
+test('what onProgress throws ends the call, and nothing else', await needs('namespaces'), async (t) => {
+  const namespace = await withLoopback(t)
+  const own = new Error('boom')
+  const pulled = { count: 0, returned: false }
+  const onProgress = () => {
+    throw own
+  }
+  const error = await changeMany(namespace, adds(20_000, pulled), { onProgress }).catch((reason) => reason)
+  t.equal(error, own)
+  t.ok(pulled.count < 10_000, `${pulled.count} were pulled`)
+  t.ok(pulled.returned)
+  t.equal((await namespace.links.list()).length, 1, 'the connection is as it was')
+  const routes = Array.from({ length: 20_000 }, (_, i) => ({ to: `${host(i)}/32`, type: 'blackhole' as const }))
+  await namespace.routes.flush({ type: 'unicast' })
+  await t.rejects(namespace.routes.addMany(routes, { onProgress }), own)
+  const made = (await namespace.routes.list({ type: 'blackhole' })).length
+  t.ok(made > 0 && made < 10_000, `${made} were added`)
 })
 
 test(

@@ -1,4 +1,6 @@
 /** Events that wait: as they came, and put together when there are too many. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
 import type { NetworkEvent, ObjectEvent } from '../dist/index.js'
@@ -90,5 +92,31 @@ t.test('who applies every event is never wrong, and no more waits than there are
       return [...truth].every(([id, value]) => known.get(id) === value) && known.size === truth.size
     }),
   )
+  t.end()
+})
+
+t.test('a consumer who is always a little behind keeps nothing that was taken', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const queue = new EventQueue(10, identify)
+  queue.push(added('first', 0))
+  const taken: WeakRef<object>[] = []
+  for (let i = 0; i < 10_000; i++) {
+    queue.push(added(String(i), i))
+    const event = queue.shift()
+    if (event !== undefined && i < 5000) taken.push(new WeakRef(event))
+  }
+  await new Promise(setImmediate)
+  collect()
+  t.equal(queue.length, 1)
+  t.ok(taken.filter((reference) => reference.deref() !== undefined).length < 100)
+})
+
+t.test('many that were put together are taken in a time that grows with their number', (t) => {
+  const queue = new EventQueue(10, identify)
+  for (let i = 0; i < 200_000; i++) queue.push(added(String(i), i))
+  const start = performance.now()
+  t.equal(drain(queue).length, 200_001)
+  t.ok(performance.now() - start < 2000, `${performance.now() - start} ms`)
   t.end()
 })

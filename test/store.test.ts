@@ -125,6 +125,29 @@ t.test('changes', able, async (t) => {
   t.equal(heard.length, before)
 })
 
+t.test('a callback that throws harms nobody else', able, async (t) => {
+  const red = await scratch(t)
+  await using store = await red.store({ links: true })
+  await using watch = red.watch({ links: true })
+  await watch.ready
+  const uncaught: unknown[] = []
+  const others = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.on('uncaughtException', (error) => uncaught.push(error))
+  const own = new Error('boom')
+  const stop = store.onChange(() => {
+    throw own
+  })
+  await createBridge({ name: 'br0', namespace: red })
+  t.match((await watch.next()).value, { type: 'added', object: 'link' })
+  stop()
+  await store.waitFor((one) => one.link('br0') !== undefined)
+  await eventually(() => uncaught.length > 0)
+  process.removeAllListeners('uncaughtException')
+  for (const other of others) process.on('uncaughtException', other)
+  t.ok(uncaught.length > 0 && uncaught.every((error) => error === own))
+})
+
 t.test('waiting', able, async (t) => {
   const red = await scratch(t)
   const store = await red.store()

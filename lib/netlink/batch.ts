@@ -17,12 +17,12 @@ export interface BatchSource<T> {
   describe(item: T): Description
   /** What all of them are, for errors that are of none of them. */
   readonly what: Description['what']
-  /** Called with the number of requests that are done, now and then. Must not throw. */
+  /** Called with the number of requests that are done, now and then. An error that it throws ends the batch. */
   readonly onProgress?: ((done: number) => void) | undefined
 }
 
 /** How many errors are kept, of what may be a million refusals. */
-const KEPT_ERRORS = 100
+export const KEPT_ERRORS = 100
 /** A chunk is put together for no longer than this, in milliseconds. */
 const SLICE = 0.5
 /** How many requests are put together before the clock is looked at. */
@@ -113,7 +113,12 @@ export class Batch<T = unknown> {
     this.#chunks--
     this.#done += chunk.items.length
     if (chunk.writer.bytes.length <= WRITER_BYTES) this.#writers.push(chunk.writer)
-    if (!this.#settled) this.#source.onProgress?.(this.#done)
+    try {
+      if (!this.#settled) this.#source.onProgress?.(this.#done)
+    } catch (error) {
+      this.#drained = true
+      this.#failFirst(error)
+    }
     this.#settleWhenOver()
   }
 
@@ -128,8 +133,7 @@ export class Batch<T = unknown> {
   stop(error: unknown): void {
     if (this.#drained) return
     this.#drained = true
-    this.#errors.unshift(error)
-    this.#failed++
+    this.#failFirst(error)
     this.#settleWhenOver()
   }
 
@@ -159,6 +163,13 @@ export class Batch<T = unknown> {
     if (this.#errors.length < KEPT_ERRORS) this.#errors.push(error)
   }
 
+  /** What is wrong with all of it. */
+  #failFirst(error: unknown): void {
+    this.#failed++
+    this.#errors.unshift(error)
+    if (this.#errors.length > KEPT_ERRORS) this.#errors.pop()
+  }
+
   #settleWhenOver(): void {
     if (this.#settled || !this.#drained || this.#chunks > 0) return
     this.#settled = true
@@ -166,14 +177,19 @@ export class Batch<T = unknown> {
       this.#resolve()
       return
     }
-    const [first] = this.#errors
-    if (first instanceof NetkitError || first instanceof AbortError) {
-      // Not enumerable: nobody wants to have a hundred errors printed.
-      Object.defineProperty(first, 'errors', { value: this.#errors, configurable: true, writable: true })
-      Object.defineProperty(first, 'failed', { value: this.#failed, configurable: true, writable: true })
-    }
-    this.#reject(first)
+    this.#reject(firstOf(this.#errors, this.#failed))
   }
+}
+
+/** The first of the errors that were kept, which tells of the others and how many there were. */
+export function firstOf(errors: readonly unknown[], failed: number): unknown {
+  const [first] = errors
+  if (first instanceof NetkitError || first instanceof AbortError) {
+    // Not enumerable: nobody wants to have a hundred errors printed.
+    Object.defineProperty(first, 'errors', { value: errors, configurable: true, writable: true })
+    Object.defineProperty(first, 'failed', { value: failed, configurable: true, writable: true })
+  }
+  return first
 }
 
 /** A batch, and the promise that it settles. `signal` stops it, and `stopped` is called then. */

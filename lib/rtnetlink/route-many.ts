@@ -30,7 +30,14 @@ export async function addManyRoutes(
   try {
     // In one go, but for links that are named: what stands before such a route is sent, and then the name is looked up.
     for (;;) {
-      const progress = (done: number) => onProgress?.(before + done)
+      const progress = (done: number) => {
+        try {
+          onProgress?.(before + done)
+        } catch (error) {
+          source.failed = true
+          throw error
+        }
+      }
       try {
         await changeMany(namespace, source.asks(), { signal, onProgress: progress })
       } catch (error) {

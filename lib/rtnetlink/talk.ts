@@ -3,7 +3,7 @@ import { atCaller, NetkitError, throwIfAborted, undoOnFailure } from '../errors.
 import { capabilityHint, connectionOf, labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { type Description, wordsOf } from '../netlink/acknowledgement.js'
-import type { BatchSource } from '../netlink/batch.js'
+import { type BatchSource, firstOf, KEPT_ERRORS } from '../netlink/batch.js'
 import type { Writer } from '../netlink/bytes.js'
 import type { Outcome, Request } from '../netlink/connection.js'
 import { type Message, type MessageDefinition, netlinkConstants } from '../netlink/message.js'
@@ -95,7 +95,7 @@ export async function change<S extends Struct, T extends AnyTable>(
 export interface ManyOptions {
   /** Stops the sending: what the kernel has been given is waited for, and the call rejects with an AbortError. */
   signal?: AbortSignal | undefined
-  /** Called now and then with the number of requests that are done. */
+  /** Called now and then with the number of requests that are done. What it throws ends the call, as `signal` does. */
   onProgress?: ((done: number) => void) | undefined
 }
 
@@ -146,13 +146,16 @@ async function changeEach<S extends Struct, T extends AnyTable>(
   { signal, onProgress }: ManyOptions,
 ): Promise<void> {
   const errors: unknown[] = []
+  let failed = 0
   let done = 0
   for (const ask of asks) {
     throwIfAborted(signal, wordsOf(ask))
-    await send(ask).catch((error: unknown) => errors.push(error))
+    await send(ask).catch((error: unknown) => {
+      if (++failed <= KEPT_ERRORS) errors.push(error)
+    })
     onProgress?.(++done)
   }
-  if (errors.length > 0) throw errors[0]
+  if (failed > 0) throw firstOf(errors, failed)
 }
 
 /** Asks for one object; `read` gets the answer before its bytes are reused. Rejects with the kernel's refusal when there is none. */

@@ -4,6 +4,9 @@
  */
 import { changeOf, eventOf, type NetworkEvent, type ObjectEvent } from './events.js'
 
+/** So many events that were taken are kept before they are cut off. */
+const KEPT = 1024
+
 /** What tells the objects of an event apart: the same text for each event about one object. */
 export type Identify = (event: ObjectEvent, which: 'row' | 'previous') => string
 
@@ -15,6 +18,8 @@ export class EventQueue {
   #head = 0
   /** The difference for each object, when there were too many. */
   readonly #difference = new Map<string, ObjectEvent>()
+  /** Goes through it. A new one would have to pass all that was deleted: time without end, when there is much. */
+  #rest: IterableIterator<[string, ObjectEvent]> | undefined
   /** The next thing to tell is that events were put together. */
   #resync = false
 
@@ -41,17 +46,24 @@ export class EventQueue {
       const event = this.#events[this.#head]
       this.#head++
       if (this.#head === this.#events.length) this.clear()
+      else if (this.#head >= KEPT && 2 * this.#head >= this.#events.length) {
+        // A consumer who is always a little behind must not keep all that ever was.
+        this.#events.splice(0, this.#head)
+        this.#head = 0
+      }
       return event
     }
     if (this.#resync) {
       this.#resync = false
       return { type: 'resync' }
     }
-    for (const [key, event] of this.#difference) {
-      this.#difference.delete(key)
-      return event
-    }
-    return undefined
+    if (this.#difference.size === 0) return undefined
+    // What is added while it goes comes at the end of it.
+    this.#rest ??= this.#difference.entries()
+    const { value } = this.#rest.next() as { value: [string, ObjectEvent] }
+    this.#difference.delete(value[0])
+    if (this.#difference.size === 0) this.#rest = undefined
+    return value[1]
   }
 
   clear(): void {
@@ -59,6 +71,7 @@ export class EventQueue {
     this.#head = 0
     this.#resync = false
     this.#difference.clear()
+    this.#rest = undefined
   }
 
   #collapse(): void {

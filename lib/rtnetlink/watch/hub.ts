@@ -155,12 +155,19 @@ export class Hub {
   #readSoon(sight: Sight): void {
     if (sight.reading) return
     sight.reading = true
-    void this.#read(sight).finally(() => {
-      sight.reading = false
-    })
+    void this.#read(sight)
   }
 
   async #read(sight: Sight): Promise<void> {
+    try {
+      await this.#readWanted(sight)
+    } finally {
+      // In the very moment in which nothing more was wanted: what is wanted later starts anew.
+      sight.reading = false
+    }
+  }
+
+  async #readWanted(sight: Sight): Promise<void> {
     // What happens in one turn of the event loop is read once.
     await new Promise(setImmediate)
     while (!this.#closed && (sight.all || sight.wanted.size > 0)) {

@@ -176,11 +176,21 @@ export class Store implements AsyncDisposable {
     return new Watch(this.#namespace, this.#objects, options)
   }
 
-  /** Calls back with every event after the store has taken it in. Returns a function that ends that. */
+  /**
+   * Calls back with every event after the store has taken it in. Returns a function that ends that. What the callback throws
+   * is an uncaught exception, as of an EventTarget's listener.
+   */
   onChange(callback: (event: NetworkEvent) => void): () => void {
     checkFunction(callback, 'callback')
     const look = (event: NetworkEvent | undefined) => {
-      if (event !== undefined) callback(event)
+      try {
+        if (event !== undefined) callback(event)
+      } catch (error) {
+        // It is nobody's who is told of events here.
+        process.nextTick(() => {
+          throw error
+        })
+      }
     }
     this.#lookers.add(look)
     return () => void this.#lookers.delete(look)
