@@ -32,6 +32,8 @@ register('./instrument.mjs', { parentURL: import.meta.url, data: { pattern } })
 
 const folder = join(root, '.test-build/fuzz', flags.has('planted') ? 'planted' : '')
 const files = filesIn(folder, (file) => file.endsWith('.js') && (flags.has('planted') || !file.includes('/planted/')))
+// Before anything that loads the addon.
+await import(pathToFileURL(join(root, '.test-build/fuzz/front.js')))
 const targets = []
 for (const file of files) targets.push(...((await import(pathToFileURL(file))).targets ?? []))
 const chosen = names.length === 0 ? targets : targets.filter(({ name }) => names.includes(name))

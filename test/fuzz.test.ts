@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'tap'
 import { allDefinitions } from '../dist/netlink/message.js'
-import { vlanDumpMessage } from '../dist/rtnetlink/bridge-vlan.js'
 import type { FuzzTarget } from './fuzz/target.js'
 import { packageFolder } from './support/program.js'
 import '../dist/index.js'
@@ -34,13 +33,6 @@ test('every definition has a target', async (t) => {
     const name = `struct ${definition.header.name} with ${first.name} …`
     t.ok(fuzzed.has(definition), `${name} has a target: export messageTarget(…) from a file in test/fuzz/`)
   }
-  // What asks for a list of VLANs is sent, and never comes.
-  const seedless = targets.filter(({ seeds, definition }) => seeds.length === 0 && definition !== vlanDumpMessage)
-  t.same(
-    seedless.map(({ name }) => name),
-    [],
-    'every target has captured messages to begin with, in test/fuzz/corpus/',
-  )
 })
 
 test('a bounded number of runs finds nothing', (t) => {
@@ -54,6 +46,6 @@ test('a planted mistake is found', (t) => {
   const { status, output } = fuzz('--planted', '--runs=500000', '--seed=3')
   t.equal(status, 1)
   t.match(output, /FAILED {2}planted fails after \d+ runs: RangeError: the planted mistake/)
-  t.match(output, /\n {8}\d+ bytes, in \.fuzz\/planted-\d+\.hex: [0-9a-f]*1c000200a7/, 'with the input that fails')
+  t.match(output, /\n {8}\d+ bytes, in \.fuzz\/planted-\d+\.hex: [0-9a-f]*20000200a7/, 'with the input that fails')
   t.end()
 })

@@ -213,7 +213,12 @@ export const ip: AttributeType<string> = {
 export function structure<S extends Struct>(struct: S): AttributeType<StructOf<S>> {
   return {
     decode: (source, offset, length) => struct.decode(source, offset, length) as StructOf<S>,
-    encode: (writer, value) => struct.encode(writer, value as Parameters<S['encode']>[1]),
+    encode(writer, value, name) {
+      // Bytes would be taken for a struct without members, and become zeros.
+      if (typeof value !== 'object' || value === null || ArrayBuffer.isView(value))
+        throw typeError(name, 'an object', value)
+      struct.encode(writer, value as Parameters<S['encode']>[1])
+    },
   }
 }
 

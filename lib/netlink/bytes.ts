@@ -21,7 +21,8 @@ let poolUsed = 0
 /** A copy of some bytes. Small ones share a piece of memory: an ArrayBuffer each would be a burden on the garbage collector. */
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start
-  if (length > POOL_SIZE / 8) return Buffer.from(bytes.subarray(start, end))
+  // Not slice(): of a Buffer that is no copy.
+  if (length > POOL_SIZE / 8) return new Uint8Array(bytes.subarray(start, end))
   if (poolUsed + length > POOL_SIZE) {
     pool = new Uint8Array(POOL_SIZE)
     poolUsed = 0
