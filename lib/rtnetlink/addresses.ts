@@ -23,6 +23,7 @@ import {
   type CheckedAddress,
   checkAddressInput,
   flagsByOption,
+  type ScopeName,
 } from './address-options.js'
 import { addressFlags, scopes } from './constants.js'
 import { indexIfGiven, indexOfLink } from './link-lookup.js'
@@ -193,22 +194,27 @@ export class Addresses {
     yield* dumpEach(this.#namespace, question, read)
   }
 
-  /** The first that matches, or undefined. `filter` may be the address alone. */
-  async find(filter: string | AddressFilter): Promise<Address | undefined> {
+  /** The first that matches, or undefined. `filter` may be the address alone, or a row. */
+  async find(filter: string | AddressFilter | Address): Promise<Address | undefined> {
+    if (isAddressRow(filter)) {
+      const row = checkRow(filter)
+      const known = await this.list({ link: filter.index, address: formatIp(row.octets) })
+      return known.find((one) => isMeant(one, row))
+    }
     const [first] = await this.list(typeof filter === 'string' ? { address: filter } : filter)
     return first
   }
 
   /** The first that matches. Rejects with ENOENT when none does. */
-  async get(filter: string | AddressFilter): Promise<Address> {
+  async get(filter: string | AddressFilter | Address): Promise<Address> {
     const found = await this.find(filter)
     if (found !== undefined) return found
     const wanted = typeof filter === 'string' ? filter : (filter.address ?? 'such')
     throw namedError('ENOENT', 'RTM_GETADDR', `no address ${wanted} in ${labelOf(this.#namespace)}`)
   }
 
-  /** Gives a link an address. Rejects with EEXIST when it has it. */
-  async add(options: NewAddress): Promise<void> {
+  /** Gives a link an address; a row of `list` will do as it is, here as everywhere. Rejects with EEXIST when it has it. */
+  async add(options: NewAddress | Address): Promise<void> {
     await this.#add(options, false)
   }
 
@@ -216,11 +222,12 @@ export class Addresses {
    * The same; one that is there gets the new metric and lifetimes, for IPv6 the flags and the peer too. What is not given gets
    * its default; `ensure` leaves it.
    */
-  async replace(options: NewAddress): Promise<void> {
+  async replace(options: NewAddress | Address): Promise<void> {
     await this.#add(options, true)
   }
 
-  async #add(options: NewAddress, replace: boolean): Promise<void> {
+  async #add(given: NewAddress | Address, replace: boolean): Promise<void> {
+    const options = newAddressOf(given)
     const address = checkNewAddress(options)
     const found = indexOfLink(this.#namespace, options.link, 'options.link')
     const index = typeof found === 'object' ? await found : found
@@ -232,7 +239,8 @@ export class Addresses {
    * Rejects with EEXIST when the link has it with another label, broadcast address, scope or prefix length, which the kernel
    * can only give to a new address.
    */
-  async ensure(options: NewAddress): Promise<EnsuredAddress> {
+  async ensure(given: NewAddress | Address): Promise<EnsuredAddress> {
+    const options = newAddressOf(given)
     const wanted = checkNewAddress(options)
     const index = await indexOfLink(this.#namespace, options.link, 'options.link')
     const search = () => listAddresses(this.#namespace, index, { address: formatIp(wanted.octets) })
@@ -266,6 +274,27 @@ export class Addresses {
     const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
     return flushAddresses(this.#namespace, found instanceof Promise ? await found : found, filter)
   }
+}
+
+/** A row, by what only rows have. */
+function isAddressRow(given: unknown): given is Address {
+  return typeof given === 'object' && given !== null && 'index' in given
+}
+
+/** What makes an address as a row of `list` has it. */
+function newAddressOf(given: NewAddress | Address): NewAddress {
+  if (!isAddressRow(given)) return given
+  const { family, index, flags, scope, validLifetime: valid, ...row } = given
+  const options: NewAddress = { ...row, link: index }
+  // The kernel decides about IPv6's.
+  if (family === 'inet') options.scope = scope as ScopeName
+  // It takes none of less than a second.
+  if (valid !== Number.POSITIVE_INFINITY) options.validLifetime = Math.max(valid, 1000)
+  if (flags.includes('deprecated')) options.preferredLifetime = 0
+  for (const [option, flag] of Object.entries(flagsByOption)) {
+    if (flags.includes(flag)) options[option as keyof typeof flagsByOption] = true
+  }
+  return options
 }
 
 function nameOf(link: LinkReference): string {

@@ -58,6 +58,12 @@ const optionKeys = ['state', 'multicastRouter', 'multicastMaxGroups', 'neighborS
 export const bridgeVlanOptionKeys = ['id', 'to', ...optionKeys] as const
 const vlanKeys = [...bridgeVlanOptionKeys, 'pvid', 'untagged', 'tunnelId'] as const
 
+/** The range of a row of `list`. */
+export function vlanRangeOf(given: VlanRange | BridgeVlan): VlanRange {
+  if (typeof given !== 'object' || given === null || !('index' in given)) return given
+  return { id: given.id, to: given.to }
+}
+
 export function checkVlanRange(range: VlanRange, name: string, keys: readonly string[]): void {
   checkOptions(range, name, keys)
   checkInteger(range.id, `${name}.id`, 1, 4094)

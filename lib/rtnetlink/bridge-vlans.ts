@@ -24,6 +24,7 @@ import {
   rangeText,
   type VlanRange,
   vlanOptionsRequest,
+  vlanRangeOf,
   vlanRequest,
 } from './bridge-vlan-options.js'
 import type { Link } from './link.js'
@@ -111,16 +112,17 @@ export class LinkVlans {
   }
 
   /** The row that has this VLAN in it, or undefined. */
-  async find({ id }: { id: number }): Promise<BridgeVlan | undefined> {
-    checkInteger(id, 'match.id', 1, 4094)
-    const [found] = await this.list({ id })
+  async find(match: { id: number } | BridgeVlan): Promise<BridgeVlan | undefined> {
+    const range = vlanRangeOf(match)
+    checkVlanRange(range, 'match', range === match ? ['id'] : ['id', 'to'])
+    const [found] = await this.list({ id: range.id })
     return found
   }
 
   /** The same. Rejects with ENOENT when there is none. */
-  async get({ id }: { id: number }): Promise<BridgeVlan> {
-    const found = await this.find({ id })
-    if (found === undefined) throw namedError('ENOENT', 'RTM_GETVLAN', `no VLAN ${id} on ${this.#link.name}`)
+  async get(match: { id: number } | BridgeVlan): Promise<BridgeVlan> {
+    const found = await this.find(match)
+    if (found === undefined) throw namedError('ENOENT', 'RTM_GETVLAN', `no VLAN ${match.id} on ${this.#link.name}`)
     return found
   }
 
@@ -168,8 +170,9 @@ export class LinkVlans {
     if (request !== undefined) await change(this.#namespace, request)
   }
 
-  /** Removes a VLAN, or those of a range that there are. Rejects with ENOENT when there is none. */
-  async remove(range: VlanRange): Promise<void> {
+  /** Removes a VLAN, or those of a range that there are; a row of `list` will do. Rejects with ENOENT when there is none. */
+  async remove(given: VlanRange | BridgeVlan): Promise<void> {
+    const range = vlanRangeOf(given)
     checkVlanRange(range, 'vlan', ['id', 'to'])
     const what = this.#what('remove', range)
     const known = await this.list()
@@ -252,8 +255,9 @@ export class BridgeVlanGlobalOptions {
   }
 
   /** The row that has this VLAN in it. Rejects with ENOENT when there is none. */
-  async get({ id }: { id: number }): Promise<BridgeVlanGlobals> {
-    checkInteger(id, 'match.id', 1, 4094)
+  async get(match: { id: number }): Promise<BridgeVlanGlobals> {
+    checkVlanRange(match, 'match', ['id'])
+    const { id } = match
     const found = (await this.list()).find((row) => contains(row, id))
     if (found === undefined) throw namedError('ENOENT', 'RTM_GETVLAN', `no VLAN ${id} in ${this.#link.name}`)
     return found

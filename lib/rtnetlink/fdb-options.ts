@@ -56,6 +56,35 @@ export interface NewFdbEntry extends FdbMatch {
   protocol?: keyof typeof routeProtocols | number
 }
 
+const rowFlags = ['sticky', 'externallyLearned', 'router'] as const
+
+/** A row, by what only rows have. */
+function isRow(given: object): given is FdbEntry {
+  return typeof given === 'object' && given !== null && 'flags' in given
+}
+
+/** Which entry a row of the list of a link is: `index` is the link's, `isBridge` whether it is a bridge. */
+export function fdbMatchOf(given: FdbMatch | FdbEntry, index: number, isBridge: boolean): FdbMatch {
+  if (!isRow(given)) return given
+  const { mac, vlan, destination, destinationPort, vni, sourceVni, via, nexthopId } = given
+  const match: FdbMatch = { mac, vlan, destination, destinationPort, vni, sourceVni, via, nexthopId }
+  // An address of the bridge itself.
+  if (isBridge && given.index === index) return match
+  const master = given.master !== undefined
+  return { ...match, port: given.index === index ? undefined : given.index, self: !master, master }
+}
+
+/** What makes an entry as a row has it. */
+export function fdbEntryOf(given: NewFdbEntry | FdbEntry, index: number, isBridge: boolean): NewFdbEntry {
+  if (!isRow(given)) return given
+  const { state, flags, protocol, activityNotify } = given
+  const entry: NewFdbEntry = { ...fdbMatchOf(given, index, isBridge), protocol, activityNotify }
+  // What is about to go is as new again.
+  entry.state = state === 'stale' ? 'dynamic' : (state as NonNullable<NewFdbEntry['state']>)
+  for (const key of rowFlags) entry[key] = flags.includes(key)
+  return entry
+}
+
 export interface FdbFilter {
   mac?: string
   /** Of a bridge: those at this port. */
@@ -227,9 +256,7 @@ export function isFdbAsAsked(known: FdbEntry, wish: NewFdbEntry, self: boolean):
   return (
     // What is learned by a program has no state of its own in a bridge.
     (known.state === stateOf(wish, self) || (wish.externallyLearned === true && !self)) &&
-    (['sticky', 'externallyLearned', 'router'] as const).every(
-      (key) => wish[key] === undefined || known.flags.includes(key) === wish[key],
-    ) &&
+    rowFlags.every((key) => wish[key] === undefined || known.flags.includes(key) === wish[key]) &&
     (wish.activityNotify === undefined || (known.activityNotify ?? false) === wish.activityNotify)
   )
 }

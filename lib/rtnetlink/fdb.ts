@@ -13,7 +13,9 @@ import {
   checkFdbMatch,
   type FdbFilter,
   type FdbMatch,
+  fdbEntryOf,
   fdbMatchIn,
+  fdbMatchOf,
   hasManyDestinations,
   isFdbAsAsked,
   isForTunnel,
@@ -47,7 +49,7 @@ export interface EnsuredFdbEntry {
  *   the VXLAN's database too, for the same address. A port of another kind has no place for it, and nothing comes of it.
  * - Of a VXLAN or any other link, `vx.fdb`: entries are in its own database (`self`).
  *
- * `self` and `master` say otherwise.
+ * `self` and `master` say otherwise. A row of the link's `list` is taken for an entry as it is.
  */
 export class LinkFdb {
   readonly #link: Link
@@ -73,7 +75,8 @@ export class LinkFdb {
   }
 
   /** The entry that matches, the first of several; undefined when there is none. */
-  async find(match: FdbMatch): Promise<FdbEntry | undefined> {
+  async find(given: FdbMatch | FdbEntry): Promise<FdbEntry | undefined> {
+    const match = fdbMatchOf(given, this.#link.index, this.#isBridge)
     checkFdbMatch(match, 'match')
     const { mac, port, vlan, destination, destinationPort, vni, sourceVni, nexthopId } = match
     const inBridge = this.#isBridge && match.self !== true && !isForTunnel(match)
@@ -111,7 +114,7 @@ export class LinkFdb {
   }
 
   /** The same. Rejects with ENOENT when there is none. */
-  async get(match: FdbMatch): Promise<FdbEntry> {
+  async get(match: FdbMatch | FdbEntry): Promise<FdbEntry> {
     const entry = await this.find(match)
     if (entry === undefined) {
       throw namedError('ENOENT', 'RTM_GETNEIGH', `no forwarding entry for ${match.mac} in ${this.#link.name}`)
@@ -124,7 +127,8 @@ export class LinkFdb {
    * databases is in both or none.
    * @throws ERR_INVALID_ARG_… for wrong options; NetkitError EEXIST, EINVAL when `port` is no port of the bridge, EOPNOTSUPP
    */
-  async add(entry: NewFdbEntry): Promise<void> {
+  async add(given: NewFdbEntry | FdbEntry): Promise<void> {
+    const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
     checkFdbEntry(entry, 'entry')
     const what = this.#what('add', entry)
     const found = placeOf(this.#link, entry, 'entry')
@@ -144,17 +148,18 @@ export class LinkFdb {
   }
 
   /** Adds an entry, in place of those for the same address (and VLAN). A VXLAN has no replacing of its all-zeros and multicast entries. */
-  async replace(entry: NewFdbEntry): Promise<void> {
+  async replace(entry: NewFdbEntry | FdbEntry): Promise<void> {
     await this.#put(entry, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
   }
 
   /** VXLAN: one more destination for the same address. Nothing happens when it is there already. */
-  async append(entry: NewFdbEntry): Promise<void> {
+  async append(entry: NewFdbEntry | FdbEntry): Promise<void> {
     await this.#put(entry, NLM_F_CREATE | NLM_F_APPEND, 'append')
   }
 
   /** Makes sure that there is such an entry, and touches nothing when there is. */
-  async ensure(entry: NewFdbEntry): Promise<EnsuredFdbEntry> {
+  async ensure(given: NewFdbEntry | FdbEntry): Promise<EnsuredFdbEntry> {
+    const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
     checkFdbEntry(entry, 'entry')
     const place = await placeOf(this.#link, entry, 'entry')
     // A bridge has its own addresses in the same database as those of its ports.
@@ -179,7 +184,8 @@ export class LinkFdb {
    * Removes an entry. Rejects with ENOENT when there is none that matches. Of a VXLAN's entry with several destinations, one that is
    * given goes; without `destination` all go. Without `port` a bridge's entry is removed wherever it is.
    */
-  async remove(match: FdbMatch): Promise<void> {
+  async remove(given: FdbMatch | FdbEntry): Promise<void> {
+    const match = fdbMatchOf(given, this.#link.index, this.#isBridge)
     checkFdbMatch(match, 'entry')
     const what = this.#what('remove', match)
     let { port } = match
@@ -241,7 +247,8 @@ export class LinkFdb {
     }
   }
 
-  async #put(entry: NewFdbEntry, flags: number, verb: string): Promise<void> {
+  async #put(given: NewFdbEntry | FdbEntry, flags: number, verb: string): Promise<void> {
+    const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
     checkFdbEntry(entry, 'entry')
     const found = placeOf(this.#link, entry, 'entry')
     const place = found instanceof Promise ? await found : found

@@ -56,6 +56,20 @@ export const mdbMatchKeys = [
 ] as const satisfies readonly (keyof MdbMatch)[]
 export const mdbKeys = [...mdbMatchKeys, 'state', 'sources', 'filterMode', 'protocol'] as const
 
+/** What makes an entry as a row of `list` has it. */
+export function mdbEntryOf(given: NewMdbEntry | MdbEntry): NewMdbEntry {
+  if (typeof given !== 'object' || given === null || !('flags' in given)) return given
+  const { bridge: _, index, flags: __, timer: ___, via: ____, sources, ...rest } = given
+  return { ...(rest as NewMdbEntry), port: index, sources: sources?.map(({ address }) => address) }
+}
+
+/** Which one it is. */
+export function mdbMatchOf(given: MdbMatch | MdbEntry): MdbMatch {
+  if (typeof given !== 'object' || given === null || !('flags' in given)) return given
+  const entry = mdbEntryOf(given)
+  return Object.fromEntries(mdbMatchKeys.map((key) => [key, entry[key]])) as unknown as MdbMatch
+}
+
 /** A group as the kernel says it. */
 export function checkGroup(group: unknown, name: string): string {
   checkString(group, name)

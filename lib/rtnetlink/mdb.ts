@@ -24,6 +24,8 @@ import {
   isMdbMeant,
   type MdbFilter,
   type MdbMatch,
+  mdbEntryOf,
+  mdbMatchOf,
   mdbStateOf,
   type NewMdbEntry,
 } from './mdb-options.js'
@@ -47,7 +49,8 @@ type MdbAsk = Ask<typeof mdbChangeMessage.header, typeof mdbChangeMessage.table>
 
 /**
  * The multicast database of a bridge: which of its ports are sent which groups (bridge(8), "mdb"). The bridge must be up, and have
- * `multicastSnooping`. That of a VXLAN (Linux 6.4) says which destinations are.
+ * `multicastSnooping`. That of a VXLAN (Linux 6.4) says which destinations are. A row of `list` is taken for an entry
+ * as it is.
  */
 export class LinkMdb {
   readonly #link: Link
@@ -87,7 +90,8 @@ export class LinkMdb {
   }
 
   /** The entry for this group, source and VLAN (not given: none), at the port or at any; undefined when there is none. */
-  async find(match: MdbMatch): Promise<MdbEntry | undefined> {
+  async find(given: MdbMatch | MdbEntry): Promise<MdbEntry | undefined> {
+    const match = mdbMatchOf(given)
     checkMdbMatch(match, 'match')
     const found = indexIfGiven(this.#namespace, match.port, 'match.port')
     const index = typeof found === 'object' ? await found : found
@@ -95,7 +99,7 @@ export class LinkMdb {
   }
 
   /** The same. Rejects with ENOENT when there is none. */
-  async get(match: MdbMatch): Promise<MdbEntry> {
+  async get(match: MdbMatch | MdbEntry): Promise<MdbEntry> {
     const entry = await this.find(match)
     if (entry === undefined)
       throw namedError('ENOENT', 'RTM_GETMDB', `no multicast entry for ${match.group} in ${this.#link.name}`)
@@ -107,13 +111,15 @@ export class LinkMdb {
    * @throws ERR_INVALID_ARG_… for wrong options; NetkitError EEXIST, EINVAL when the bridge is down, has no multicast snooping, or the
    * port is not its own
    */
-  async add(entry: NewMdbEntry): Promise<void> {
+  async add(given: NewMdbEntry | MdbEntry): Promise<void> {
+    const entry = mdbEntryOf(given)
     checkMdbEntry(entry, 'entry')
     await this.#put(entry, NLM_F_CREATE | NLM_F_EXCL, 'add')
   }
 
   /** Adds an entry, in place of the same one at the port. */
-  async replace(entry: NewMdbEntry): Promise<void> {
+  async replace(given: NewMdbEntry | MdbEntry): Promise<void> {
+    const entry = mdbEntryOf(given)
     checkMdbEntry(entry, 'entry')
     try {
       await this.#put(entry, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
@@ -125,7 +131,8 @@ export class LinkMdb {
   }
 
   /** Makes sure that there is such an entry, and touches nothing when there is. */
-  async ensure(entry: NewMdbEntry): Promise<EnsuredMdbEntry> {
+  async ensure(given: NewMdbEntry | MdbEntry): Promise<EnsuredMdbEntry> {
+    const entry = mdbEntryOf(given)
     checkMdbEntry(entry, 'entry')
     const port = (await indexIfGiven(this.#namespace, entry.port, 'entry.port')) ?? this.#link.index
     const search = async () => {
@@ -142,7 +149,8 @@ export class LinkMdb {
   }
 
   /** Removes an entry. Rejects with ENOENT when the port (without one: the bridge's host) does not have it. */
-  async remove(match: MdbMatch): Promise<void> {
+  async remove(given: MdbMatch | MdbEntry): Promise<void> {
+    const match = mdbMatchOf(given)
     checkMdbMatch(match, 'entry')
     try {
       await this.#delete(match)

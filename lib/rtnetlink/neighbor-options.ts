@@ -47,6 +47,27 @@ export interface NeighborFilter {
   protocol?: keyof typeof routeProtocols | number
 }
 
+/** What makes a neighbor as a row of `list` has it. */
+export function neighborOf(given: NewNeighbor | Neighbor): NewNeighbor {
+  if (!isNeighborRow(given)) return given
+  const { address, index, mac, state, flags, protocol } = given
+  const neighbor: NewNeighbor = { address, link: index, mac, state: state as NeighborState, protocol }
+  for (const key of rowFlags) neighbor[key] = flags.includes(key)
+  return neighbor
+}
+
+/** Which one a row of `list` is. */
+export function neighborMatchOf(given: NeighborMatch | Neighbor): NeighborMatch {
+  return isNeighborRow(given) ? { address: given.address, link: given.index } : given
+}
+
+/** A row, by what only rows have. */
+export function isNeighborRow(given: object): given is Neighbor {
+  return typeof given === 'object' && given !== null && 'flags' in given
+}
+
+const rowFlags = ['router', 'externallyLearned', 'managed'] as const
+
 export const neighborKeys = [
   'address',
   'mac',
@@ -158,9 +179,7 @@ export function isNeighborAsAsked(known: Neighbor, wish: NewNeighbor, checked: C
   return (
     (checked.mac === undefined || known.mac === checked.mac) &&
     (state === checked.state || hasMoved || wantsNone) &&
-    (['router', 'externallyLearned', 'managed'] as const).every(
-      (key) => wish[key] === undefined || known.flags.includes(key) === wish[key],
-    ) &&
+    rowFlags.every((key) => wish[key] === undefined || known.flags.includes(key) === wish[key]) &&
     (wish.protocol === undefined || protocolNumber(known.protocol ?? 0) === checked.protocol)
   )
 }

@@ -8,7 +8,7 @@ import { indexIfGiven } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
 import { type Neighbor, neighborFlags, neighborMessage, readNeighbor } from './neighbor.js'
 import { type NeighborAsk, neighborListing } from './neighbor-listing.js'
-import { checkNeighborMatch, type NeighborFilter, type NewNeighbor } from './neighbor-options.js'
+import { checkNeighborMatch, isNeighborRow, type NeighborFilter, type NewNeighbor } from './neighbor-options.js'
 import { checkProtocol, protocolNumber } from './route-options.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
 
@@ -21,6 +21,17 @@ export interface NewProxy extends Pick<NewNeighbor, 'address' | 'router' | 'prot
 }
 
 export type ProxyMatch = Pick<NewProxy, 'address' | 'link'>
+
+/** Which one a row of `list` is. */
+function proxyMatchOf(given: ProxyMatch | Neighbor): ProxyMatch {
+  return isNeighborRow(given) ? { address: given.address, link: given.index || undefined } : given
+}
+
+/** What makes a proxy as a row of `list` has it. */
+function proxyOf(given: NewProxy | Neighbor): NewProxy {
+  if (!isNeighborRow(given)) return given
+  return { ...proxyMatchOf(given), router: given.flags.includes('router'), protocol: given.protocol }
+}
 
 /** What `ensure` found or did. */
 export interface EnsuredProxy {
@@ -53,9 +64,9 @@ export class NeighborProxies {
   }
 
   /** The proxy for this address on this link (without `link`: on all), or undefined. */
-  async find(match: ProxyMatch): Promise<Neighbor | undefined> {
+  async find(match: ProxyMatch | Neighbor): Promise<Neighbor | undefined> {
     const what = `no proxy for ${match?.address} in ${labelOf(this.#namespace)}`
-    const asked = this.#question('RTM_GETNEIGH', match, 'match', ['address', 'link'], what)
+    const asked = this.#question('RTM_GETNEIGH', proxyMatchOf(match), 'match', ['address', 'link'], what)
     const question = asked instanceof Promise ? await asked : asked
     try {
       return await ask(this.#namespace, question, (message) => readNeighbor(neighborMessage.decode(message)))
@@ -66,7 +77,7 @@ export class NeighborProxies {
   }
 
   /** The same. Rejects with ENOENT when there is none. */
-  async get(match: ProxyMatch): Promise<Neighbor> {
+  async get(match: ProxyMatch | Neighbor): Promise<Neighbor> {
     const proxy = await this.find(match)
     if (proxy === undefined)
       throw namedError('ENOENT', 'RTM_GETNEIGH', `no proxy for ${match.address} in ${labelOf(this.#namespace)}`)
@@ -74,7 +85,8 @@ export class NeighborProxies {
   }
 
   /** Adds a proxy. Rejects with EEXIST when there is one: the kernel would pass over that, so netkit looks first. */
-  async add(proxy: NewProxy): Promise<void> {
+  async add(given: NewProxy | Neighbor): Promise<void> {
+    const proxy = proxyOf(given)
     const request = this.#request(proxy, 'add')
     const { address, link } = proxy
     if ((await this.find({ address, link })) !== undefined)
@@ -83,13 +95,14 @@ export class NeighborProxies {
   }
 
   /** Adds a proxy, in place of the one for the same address on the link. */
-  async replace(proxy: NewProxy): Promise<void> {
-    const request = this.#request(proxy, 'replace')
+  async replace(proxy: NewProxy | Neighbor): Promise<void> {
+    const request = this.#request(proxyOf(proxy), 'replace')
     await change(this.#namespace, request instanceof Promise ? await request : request)
   }
 
   /** Makes sure that there is such a proxy, and touches nothing when there is. */
-  async ensure(proxy: NewProxy): Promise<EnsuredProxy> {
+  async ensure(given: NewProxy | Neighbor): Promise<EnsuredProxy> {
+    const proxy = proxyOf(given)
     const request = await this.#request(proxy, 'replace')
     const match = { address: proxy.address, link: request.header.index || undefined }
     const known = await this.find(match)
@@ -103,9 +116,9 @@ export class NeighborProxies {
   }
 
   /** Removes a proxy. Rejects with ENOENT when there is none. */
-  async remove(match: ProxyMatch): Promise<void> {
+  async remove(match: ProxyMatch | Neighbor): Promise<void> {
     const what = `cannot remove the proxy for ${match?.address}`
-    const asked = this.#question('RTM_DELNEIGH', match, 'proxy', ['address', 'link'], what)
+    const asked = this.#question('RTM_DELNEIGH', proxyMatchOf(match), 'proxy', ['address', 'link'], what)
     await change(this.#namespace, asked instanceof Promise ? await asked : asked)
   }
 

@@ -78,11 +78,10 @@ export class NeighborTables {
   }
 
   /** The row of a table, or of a link's parameters in it. Rejects with ENOENT when the link has none. */
-  async get({
-    family,
-    link,
-  }: Required<Pick<NeighborTableFilter, 'family'>> & NeighborTableFilter): Promise<NeighborTable> {
-    checkOneOf(family, 'family', ['inet', 'inet6'])
+  async get(match: Required<Pick<NeighborTableFilter, 'family'>> & NeighborTableFilter): Promise<NeighborTable> {
+    checkOptions(match, 'match', ['family', 'link'])
+    const { family, link } = match
+    checkOneOf(family, 'match.family', ['inet', 'inet6'])
     const rows = await this.list({ family, link })
     const row = link === undefined ? rows.find(({ index }) => index === undefined) : rows[0]
     if (row === undefined)

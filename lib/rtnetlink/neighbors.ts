@@ -14,6 +14,8 @@ import {
   type NeighborFilter,
   type NeighborMatch,
   type NewNeighbor,
+  neighborMatchOf,
+  neighborOf,
 } from './neighbor-options.js'
 import { NeighborProxies } from './neighbor-proxies.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
@@ -29,7 +31,10 @@ export interface EnsuredNeighbor {
   changed: boolean
 }
 
-/** The neighbors of a namespace: `red.neighbors` (ARP's and IPv6 neighbor discovery's; arp(7), ip-neighbour(8)). */
+/**
+ * The neighbors of a namespace: `red.neighbors` (ARP's and IPv6 neighbor discovery's; arp(7), ip-neighbour(8)). A row of `list` is
+ * taken for a neighbor as it is.
+ */
 export class Neighbors {
   readonly #namespace: Namespace
   /** Addresses that the namespace answers for in another's stead (ARP and NDP proxies). */
@@ -57,7 +62,7 @@ export class Neighbors {
   }
 
   /** The neighbor with this address on this link, or undefined. */
-  async find(match: NeighborMatch): Promise<Neighbor | undefined> {
+  async find(match: NeighborMatch | Neighbor): Promise<Neighbor | undefined> {
     const what = `no neighbor ${match?.address} in ${labelOf(this.#namespace)}`
     const asked = this.#question('RTM_GETNEIGH', match, 'match', what)
     const question = asked instanceof Promise ? await asked : asked
@@ -70,7 +75,7 @@ export class Neighbors {
   }
 
   /** The neighbor with this address on this link. Rejects with ENOENT when there is none. */
-  async get(match: NeighborMatch): Promise<Neighbor> {
+  async get(match: NeighborMatch | Neighbor): Promise<Neighbor> {
     const neighbor = await this.find(match)
     if (neighbor === undefined)
       throw namedError('ENOENT', 'RTM_GETNEIGH', `no neighbor ${match.address} in ${labelOf(this.#namespace)}`)
@@ -81,12 +86,12 @@ export class Neighbors {
    * Adds a neighbor. Rejects with EEXIST when the link has one with this address, also one that the kernel found out or failed to.
    * @throws ERR_INVALID_ARG_… for wrong options; NetkitError EEXIST, ENODEV, EINVAL for a state that takes a `mac`
    */
-  async add(neighbor: NewNeighbor): Promise<void> {
+  async add(neighbor: NewNeighbor | Neighbor): Promise<void> {
     await this.#set(neighbor, NLM_F_CREATE | NLM_F_EXCL, 'add')
   }
 
   /** Adds a neighbor, in place of one with the same address on the link. */
-  async replace(neighbor: NewNeighbor): Promise<void> {
+  async replace(neighbor: NewNeighbor | Neighbor): Promise<void> {
     await this.#set(neighbor, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
   }
 
@@ -94,7 +99,8 @@ export class Neighbors {
    * Makes sure that there is such a neighbor, and touches nothing when there is. What the kernel looks after ('reachable', 'stale',
    * 'delay', 'probe') is as asked in any of those states.
    */
-  async ensure(neighbor: NewNeighbor): Promise<EnsuredNeighbor> {
+  async ensure(given: NewNeighbor | Neighbor): Promise<EnsuredNeighbor> {
+    const neighbor = neighborOf(given)
     const checked = checkNeighbor(neighbor, 'neighbor')
     const link = await indexOfLink(this.#namespace, neighbor.link, 'neighbor.link')
     const match = { address: checked.address, link }
@@ -108,7 +114,7 @@ export class Neighbors {
   /**
    * Removes a neighbor. Rejects with ENOENT when there is none. One that is in use stays as 'failed' until nobody uses it.
    */
-  async remove(match: NeighborMatch): Promise<void> {
+  async remove(match: NeighborMatch | Neighbor): Promise<void> {
     const what = `cannot remove the neighbor ${match?.address}`
     const asked = this.#question('RTM_DELNEIGH', match, 'neighbor', what)
     await change(this.#namespace, asked instanceof Promise ? await asked : asked)
@@ -136,7 +142,8 @@ export class Neighbors {
     return meant.filter((_, i) => gone[i])
   }
 
-  async #set(neighbor: NewNeighbor, flags: number, verb: string): Promise<void> {
+  async #set(given: NewNeighbor | Neighbor, flags: number, verb: string): Promise<void> {
+    const neighbor = neighborOf(given)
     const { family, address, mac, state, flags: bits, moreFlags, protocol } = checkNeighbor(neighbor, 'neighbor')
     const found = indexOfLink(this.#namespace, neighbor.link, 'neighbor.link')
     const index = typeof found === 'object' ? await found : found
@@ -153,10 +160,11 @@ export class Neighbors {
   /** A question or removal of one neighbor. Not a promise without need: requests keep the order of the calls. */
   #question(
     request: 'RTM_GETNEIGH' | 'RTM_DELNEIGH',
-    match: NeighborMatch,
+    given: NeighborMatch | Neighbor,
     name: string,
     what: string,
   ): NeighborAsk | Promise<NeighborAsk> {
+    const match = neighborMatchOf(given)
     const { family, address } = checkNeighborMatch(match, name, ['address', 'link'])
     const found = indexOfLink(this.#namespace, match.link, `${name}.link`)
     const question = (index: number): NeighborAsk => ({

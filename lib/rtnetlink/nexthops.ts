@@ -73,16 +73,17 @@ export class Nexthops {
     yield* dumpEach(this.#namespace, question, read)
   }
 
-  /** The one with an id, or undefined. */
-  async find(id: number): Promise<NexthopObject | undefined> {
-    return this.get(id).catch((error: unknown) => {
+  /** The one with an id, or undefined. A row has one, too. */
+  async find(nexthop: number | NexthopObject): Promise<NexthopObject | undefined> {
+    return this.get(nexthop).catch((error: unknown) => {
       if (hasCode(error, 'ENOENT')) return undefined
       throw error
     })
   }
 
   /** The one with an id. Rejects with ENOENT when there is none. */
-  async get(id: number): Promise<NexthopObject> {
+  async get(nexthop: number | NexthopObject): Promise<NexthopObject> {
+    const id = idOf(nexthop)
     checkNexthopId(id, 'id')
     const what = `no nexthop object ${id} in ${labelOf(this.#namespace)}`
     const question: NexthopAsk = {
@@ -131,7 +132,7 @@ export class Nexthops {
 
   /** Removes a nexthop object, and the routes that use it. Rejects with ENOENT when there is none. */
   async remove(nexthop: number | NexthopObject): Promise<void> {
-    const id = typeof nexthop === 'object' && nexthop !== null ? nexthop.id : nexthop
+    const id = idOf(nexthop)
     checkNexthopId(id, 'id')
     const what = `cannot remove the nexthop object ${id}`
     await change(this.#namespace, {
@@ -238,6 +239,9 @@ export class Nexthops {
     return Promise.all([own, above]).then(([index, over]) => complete(index, over))
   }
 }
+
+const idOf = (nexthop: number | NexthopObject) =>
+  typeof nexthop === 'object' && nexthop !== null ? nexthop.id : nexthop
 
 /** How often an id is chosen anew when somebody else took it meanwhile. */
 const ATTEMPTS = 10

@@ -380,3 +380,10 @@ export function wishOf(given: NewRoute | Route): NewRoute {
   if (flow !== undefined) wish.flow = flow
   return wish
 }
+
+/** What finds the route of a row again. */
+export function routeMatchOf(given: RouteMatch | Route): RouteMatch {
+  if (!isRow(given)) return given
+  const wish = wishOf(given)
+  return Object.fromEntries(matchKeys.map((key) => [key, wish[key]])) as unknown as RouteMatch
+}

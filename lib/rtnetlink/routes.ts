@@ -23,6 +23,7 @@ import {
   matchKeys,
   type NewRoute,
   type RouteMatch,
+  routeMatchOf,
   tableOf,
   wishOf,
 } from './route-options.js'
@@ -77,7 +78,8 @@ export class Routes {
   }
 
   /** The first that matches, or undefined. */
-  async find(match: RouteMatch): Promise<Route | undefined> {
+  async find(given: RouteMatch | Route): Promise<Route | undefined> {
+    const match = routeMatchOf(given)
     const destination = checkRoute(match, 'match', matchKeys)
     const found = indexIfGiven(this.#namespace, match.link, 'match.link')
     const link = typeof found === 'object' ? await found : found
@@ -86,7 +88,7 @@ export class Routes {
   }
 
   /** The first that matches. Rejects with ENOENT when none does. */
-  async get(match: RouteMatch): Promise<Route> {
+  async get(match: RouteMatch | Route): Promise<Route> {
     const route = await this.find(match)
     if (route === undefined)
       throw namedError('ENOENT', 'RTM_GETROUTE', `no route to ${match.to} in ${labelOf(this.#namespace)}`)

@@ -51,17 +51,17 @@ export class Rules {
   }
 
   /** The first that has all that is said, or undefined. */
-  async find(match: RuleMatch): Promise<Rule | undefined> {
-    const { question, read } = this.#listing(match, 'match')
+  async find(match: RuleMatch | Rule): Promise<Rule | undefined> {
+    const { question, read } = this.#listing(ruleOf(match), 'match')
     const [rule] = await dump(this.#namespace, question, read)
     return rule
   }
 
   /** The first that has all that is said. Rejects with ENOENT when none does. */
-  async get(match: RuleMatch): Promise<Rule> {
+  async get(match: RuleMatch | Rule): Promise<Rule> {
     const rule = await this.find(match)
     if (rule === undefined) {
-      throw namedError('ENOENT', 'RTM_GETRULE', `no rule with ${saying(match)} in ${labelOf(this.#namespace)}`)
+      throw namedError('ENOENT', 'RTM_GETRULE', `no rule with ${saying(ruleOf(match))} in ${labelOf(this.#namespace)}`)
     }
     return rule
   }

@@ -103,8 +103,9 @@ export class LinkClasses {
     }
   }
 
-  /** The class called `handle`: '1:10'; undefined when there is none. */
-  async find(handle: string): Promise<TrafficClass | undefined> {
+  /** The class called `handle`: '1:10', or that of a row; undefined when there is none. */
+  async find(which: string | TrafficClass): Promise<TrafficClass | undefined> {
+    const handle = handleOf(which)
     const number = checkClassHandle(handle, 'handle')
     const wanted = formatHandle(number)
     const known = await this.list({ qdisc: `${majorOf(number).toString(16)}:` })
@@ -112,7 +113,8 @@ export class LinkClasses {
   }
 
   /** The same. Rejects with ENOENT when there is none. */
-  async get(handle: string): Promise<TrafficClass> {
+  async get(which: string | TrafficClass): Promise<TrafficClass> {
+    const handle = handleOf(which)
     const found = await this.find(handle)
     if (found === undefined) throw namedError('ENOENT', 'RTM_GETTCLASS', `no class ${handle} of ${this.#link.name}`)
     return found
@@ -152,8 +154,9 @@ export class LinkClasses {
     return { class: await this.get(one.handle), changed: true }
   }
 
-  /** Removes a class. Rejects with ENOENT when there is none, EBUSY when it has parts or filters lead to it. */
-  async remove(handle: string): Promise<void> {
+  /** Removes a class, by its handle or as a row of `list`. Rejects with ENOENT when there is none, EBUSY when it has parts or filters lead to it. */
+  async remove(which: string | TrafficClass): Promise<void> {
+    const handle = handleOf(which)
     const what = `cannot remove the class ${handle} of ${this.#link.name}`
     try {
       await change(this.#link.namespace, {
@@ -199,6 +202,8 @@ export class LinkClasses {
     }
   }
 }
+
+const handleOf = (which: string | TrafficClass) => (typeof which === 'object' && which !== null ? which.handle : which)
 
 declare module '../link.js' {
   interface Link<K extends string = string> {

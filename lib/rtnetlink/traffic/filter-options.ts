@@ -84,12 +84,12 @@ export function checkFilter(filter: NewFilter | NewRawFilter, name: string, need
   return { ...checked, wire: { ...(wire as object), ...common } }
 }
 
-export function checkFilterMatch(match: FilterMatch, name: string, asRead = false) {
-  // A filter that was read may be passed as it is.
+export function checkFilterMatch(match: FilterMatch, name: string) {
   const keys = ['parent', 'protocol', 'preference', 'handle', 'chain', 'kind']
-  checkOptions(match, name, asRead ? [...keys, 'index', 'options', 'actions', 'classId'] : keys)
+  // A filter that was read may be passed as it is.
+  const isRow = typeof match === 'object' && match !== null && 'index' in match
+  checkOptions(match, name, isRow ? [...keys, 'index', 'options', 'actions', 'classId'] : keys)
   const { protocol, preference, handle, chain, kind } = match
-  if (asRead && preference === undefined) throw typeError(`${name}.preference`, 'a number', preference)
   if (kind !== undefined) checkString(kind, `${name}.kind`)
   const isU32 = kind === 'u32' || (kind === undefined && typeof handle === 'string')
   return {

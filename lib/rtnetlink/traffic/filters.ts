@@ -2,12 +2,13 @@
 import { hasCode, namedError } from '../../errors.js'
 import { labelOf } from '../../namespace/internal.js'
 import { netlinkConstants } from '../../netlink/message.js'
-import { checkOptions, checkString } from '../../validate.js'
+import { checkOptions, checkString, typeError } from '../../validate.js'
 import type { Link } from '../link.js'
 import { defineLinkFacet } from '../link-facet.js'
 import { allOrFirstError, change, dump } from '../talk.js'
 import { absentError, kindError } from './failure.js'
 import {
+  checkProtocol,
   type FilterKinds,
   filterInfo,
   type NewFilter,
@@ -117,8 +118,10 @@ export class LinkFilters {
   }
 
   /** The chains that there are at a place. */
-  async chains({ parent }: { parent: string }): Promise<FilterChain[]> {
-    const at = checkFilterParent(parent, 'parent')
+  async chains(filter: { parent: string }): Promise<FilterChain[]> {
+    checkOptions(filter, 'filter', ['parent'])
+    const { parent } = filter
+    const at = checkFilterParent(parent, 'filter.parent')
     const { namespace, index, name } = this.#link
     const question = {
       definition: filterMessage,
@@ -134,7 +137,7 @@ export class LinkFilters {
     })
   }
 
-  /** The first that matches, or undefined. */
+  /** The first that matches, or undefined. A row is found again. */
   async find(match: FilterMatch): Promise<TrafficFilter | undefined> {
     const { handle, protocol } = checkFilterMatch(match, 'match')
     const { parent, chain = 0, kind, preference } = match
@@ -142,7 +145,7 @@ export class LinkFilters {
     return known.find(
       (one) =>
         (handle === undefined || checkFilterHandle(one.handle, one.kind, 'handle') === handle) &&
-        (protocol === undefined || one.protocol === match.protocol),
+        (protocol === undefined || checkProtocol(one.protocol, 'protocol') === protocol),
     )
   }
 
@@ -231,7 +234,8 @@ export class LinkFilters {
    * @param match where it hangs, its preference, and if given its handle, kind, chain and protocol; a filter that was read
    */
   async remove(match: FilterMatch & { preference: number }): Promise<void> {
-    const { parent, chain, handle = 0, protocol = 0, preference = 0, kind } = checkFilterMatch(match, 'match', true)
+    const { parent, chain, handle = 0, protocol = 0, preference, kind } = checkFilterMatch(match, 'match')
+    if (preference === undefined) throw typeError('match.preference', 'a number', preference)
     const { namespace, index, name } = this.#link
     const what = `cannot remove the filter ${preference} at ${match.parent} of ${name}`
     try {
@@ -248,9 +252,11 @@ export class LinkFilters {
   }
 
   /** Removes all filters of a place, or of one of its chains. Succeeds when there are none. */
-  async flush({ parent, chain }: { parent: string; chain?: number }): Promise<void> {
-    const at = checkFilterParent(parent, 'parent')
-    if (chain !== undefined) checkCount(chain, 'chain')
+  async flush(filter: { parent: string; chain?: number }): Promise<void> {
+    checkOptions(filter, 'filter', ['parent', 'chain'])
+    const { parent, chain } = filter
+    const at = checkFilterParent(parent, 'filter.parent')
+    if (chain !== undefined) checkCount(chain, 'filter.chain')
     const chains =
       chain === undefined ? [...new Set((await this.#dump(at, undefined)).map((one) => one.chain))] : [chain]
     const { namespace, index, name } = this.#link

@@ -3,7 +3,7 @@ import { hasCode, namedError } from '../../errors.js'
 import { defineFacet } from '../../namespace/facet.js'
 import { labelOf } from '../../namespace/internal.js'
 import type { Namespace } from '../../namespace/namespace.js'
-import { netlinkConstants } from '../../netlink/message.js'
+import { type Message, netlinkConstants } from '../../netlink/message.js'
 import { checkBoolean, checkOptions, checkString, typeError, valueError } from '../../validate.js'
 import type { Link } from '../link.js'
 import { defineLinkFacet } from '../link-facet.js'
@@ -125,26 +125,38 @@ export class LinkQdiscs {
 
   /** Those that match the filter. The kernel gives those of all links; netkit filters. */
   async list(filter: QdiscFilter = {}): Promise<Qdisc[]> {
+    const { ask, read } = this.#listing(filter)
+    return dump(this.#link.namespace, ask, read)
+  }
+
+  /** The same, one by one. */
+  async *stream(filter: QdiscFilter = {}): AsyncGenerator<Qdisc, void, undefined> {
+    const { ask, read } = this.#listing(filter)
+    yield* dumpEach(this.#link.namespace, ask, read)
+  }
+
+  #listing(filter: QdiscFilter) {
     checkOptions(filter, 'filter', filterKeys)
     const matches = checkFilter(filter)
     const { namespace, index, name } = this.#link
-    return dump(namespace, question(namespace, index, filter.invisible, name), (message) => {
+    const read = (message: Message) => {
       const decoded = qdiscMessage.decode(message)
       if (decoded.header.index !== index) return undefined
       const qdisc = readQdisc(decoded)
       return matches(qdisc) ? qdisc : undefined
-    })
+    }
+    return { ask: question(namespace, index, filter.invisible, name), read }
   }
 
   /** The one at `parent` (default: 'root'), or the one called `handle`; undefined when there is none. */
-  async find(match: QdiscMatch = {}): Promise<Qdisc | undefined> {
+  async find(match: QdiscMatch | Qdisc = {}): Promise<Qdisc | undefined> {
     const { parent, handle } = checkMatch(match, 'match')
     const known = await this.list(parent === undefined ? { invisible: true } : { parent, invisible: true })
     return known.find((qdisc) => handle === undefined || qdisc.handle === handle)
   }
 
   /** The same. Rejects with ENOENT when there is none. */
-  async get(match: QdiscMatch = {}): Promise<Qdisc> {
+  async get(match: QdiscMatch | Qdisc = {}): Promise<Qdisc> {
     const found = await this.find(match)
     if (found === undefined) {
       const which = match.handle ?? `at ${match.parent ?? 'root'}`
@@ -206,8 +218,8 @@ export class LinkQdiscs {
     return { qdisc: await this.get(place), changed: true }
   }
 
-  /** Removes the one at `parent` (default: 'root'), or the one called `handle`. Rejects with ENOENT when there is none. */
-  async remove(match: QdiscMatch = {}): Promise<void> {
+  /** Removes the one at `parent` (default: 'root'), or the one called `handle`; a row of `list` will do. Rejects with ENOENT when there is none. */
+  async remove(match: QdiscMatch | Qdisc = {}): Promise<void> {
     const { parent, handle } = checkMatch(match, 'match')
     const { namespace, index, name } = this.#link
     const what = `cannot remove the qdisc ${match.handle ?? `at ${match.parent ?? 'root'}`} of ${name}`
@@ -269,7 +281,12 @@ export class LinkQdiscs {
 }
 
 /** A match, with its default, in the form that is read. */
-function checkMatch(match: QdiscMatch, name: string): { parent?: string; handle?: string } {
+function checkMatch(given: QdiscMatch | Qdisc, name: string): { parent?: string; handle?: string } {
+  // A row; what the kernel puts in place of none has no handle.
+  const isRow = typeof given === 'object' && given !== null && 'statistics' in given
+  const match: QdiscMatch = isRow
+    ? { parent: given.parent, handle: given.handle === '0:' ? undefined : given.handle }
+    : given
   checkOptions(match, name, ['parent', 'handle'])
   const handle = match.handle === undefined ? undefined : formatHandle(checkQdiscHandle(match.handle, `${name}.handle`))
   if (match.parent === undefined && handle !== undefined) return { handle }
