@@ -190,7 +190,7 @@ t.test('kinds and their options', namespaces, async (t) => {
   await refused(
     t,
     'raw',
-    make({ kind: 'ifb', data: [], mode: 1 }),
+    make({ kind: 'bareudp', data: [], mode: 1 }),
     VALUE,
     "options 'mode': is not an option of every link",
   )

@@ -77,9 +77,9 @@ t.test('every field of a link', await needs('namespaces', 'ip'), async (t) => {
   t.equal(lo.operationalState, 'unknown')
 })
 
-/** One 32-bit attribute, as the raw options of a kind have it. */
-const u32 = (value: number) => new Uint8Array(new Uint32Array([value]).buffer)
+/** Attributes as the raw options of a kind have them. */
 const u8 = (value: number) => Uint8Array.of(value)
+const little16 = (value: number) => new Uint8Array(Uint16Array.of(value).buffer)
 const big16 = (value: number) => Uint8Array.of(value >> 8, value & 0xff)
 const hex = (bytes: unknown) => Buffer.from(bytes as Uint8Array).toString('hex')
 
@@ -96,11 +96,11 @@ interface RawKind {
 
 const raw: RawKind[] = [
   {
-    kind: 'vxlan',
-    arguments: ['id', '42', 'local', '10.9.0.1', 'dstport', '4789', 'ttl', '5', 'nolearning'],
-    // IFLA_VXLAN_ID, _LOCAL, _TTL, _LEARNING, _PORT (in network byte order)
-    data: { '#1': u32(42), '#4': Uint8Array.of(10, 9, 0, 1), '#5': u8(5), '#7': u8(0), '#15': big16(4789) },
-    shown: { info_kind: 'vxlan', info_data: { id: 42, local: '10.9.0.1', port: 4789, ttl: 5, learning: false } },
+    kind: 'bareudp',
+    arguments: ['dstport', '6635', 'ethertype', 'ipv4', 'srcportmin', '12345'],
+    // IFLA_BAREUDP_PORT, _ETHERTYPE (both in network byte order), _SRCPORT_MIN
+    data: { '#1': big16(6635), '#2': big16(0x0800), '#3': little16(12_345) },
+    shown: { info_kind: 'bareudp', info_data: { dstport: 6635, srcportmin: 12_345 } },
   },
   {
     kind: 'macsec',

@@ -216,6 +216,8 @@ t.test('list, stream and buckets', withIp, async (t) => {
   await ipDo(red, 'link', 'add', 'port', 'type', 'veth', 'peer', 'name', 'peer')
   await ipDo(red, 'link', 'set', 'port', 'master', 'br1', 'up')
   await ipDo(red, 'link', 'set', 'peer', 'up')
+  await (await red.links.get('port')).waitFor({ running: true })
+  await br1.waitFor({ running: true })
   for (const [object] of cases) await red.nexthops.add(object)
   await red.nexthops.add({ id: 20, via: '192.0.2.7', link: 'port', onlink: true })
   const ids = async (filter: Parameters<typeof red.nexthops.list>[0]) => {

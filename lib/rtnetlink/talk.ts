@@ -200,7 +200,8 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
   read: (message: Message) => R | undefined,
 ): Promise<R[]> {
   const bytes = encode(question, NLM_F_DUMP)
-  await interceptorOf(namespace)?.order()
+  const between = interceptorOf(namespace)
+  if (between !== undefined) await between.order()
   let results: R[] = []
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     results = []
