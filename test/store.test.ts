@@ -1,6 +1,6 @@
 /** The live picture of a namespace: that it is what a fresh list says, and that waiting for it works. */
 import t, { type Test } from 'tap'
-import { createBridge, createVeth, type Namespace, type NetworkEvent, type Store } from '../dist/index.js'
+import { createBridge, createVeth, type Namespace, type NetworkEvent, type Route, type Store } from '../dist/index.js'
 import { eventually } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { ipDo, scratch } from './support/scratch.js'
@@ -180,6 +180,46 @@ t.test('waiting', able, async (t) => {
   const last = await red.store()
   await red.close()
   t.equal(last.closed, true, 'a store goes with its namespace handle')
+})
+
+t.test('what happens while a list is read', withIp, async (t) => {
+  const red = await scratch(t)
+  await createVeth({ name: 'eth0', namespace: red, up: true }, { name: 'eth1', namespace: red, up: true })
+  await red.addresses.add({ link: 'eth0', address: '10.0.0.1/24' })
+  await red.addresses.add({ link: 'eth0', address: '10.0.0.2/24' })
+  const add = (route: string, verb = 'add') => ipDo(red, 'route', verb, ...route.split(' '))
+  await add('10.1.0.0/16 via 10.0.0.9')
+  await add('10.2.0.0/16 via 10.0.0.9')
+  await add('10.3.0.0/16 dev eth0 src 10.0.0.2')
+  const { routes } = red
+  const stream = routes.stream.bind(routes)
+  /** Opens a store, and does something when the routes have been listed and before anybody has seen them. */
+  const opened = async (what: string, meanwhile: () => Promise<unknown>) => {
+    let isFirst = true
+    routes.stream = async function* (filter: object) {
+      const listed: Route[] = []
+      for await (const route of stream(filter)) listed.push(route)
+      if (isFirst) {
+        isFirst = false
+        await meanwhile()
+        // The events come first.
+        await new Promise((resolve) => setTimeout(resolve, 50))
+      }
+      yield* listed
+    } as typeof routes.stream
+    await using store = await red.store()
+    t.notOk(isFirst)
+    await settles(t, store, red, what)
+  }
+  t.teardown(() => {
+    routes.stream = stream
+  })
+  await opened('one more to the same destination', () => add('10.1.0.0/16 via 10.0.0.8', 'append'))
+  await opened('one of several goes', () => ipDo(red, 'route', 'del', '10.1.0.0/16', 'via', '10.0.0.8'))
+  await opened('another in its place', () => add('10.1.0.0/16 via 10.0.0.7', 'replace'))
+  await opened('the address that one sends from goes', () => ipDo(red, 'address', 'del', '10.0.0.2/24', 'dev', 'eth0'))
+  await opened('the link loses its carrier', () => ipDo(red, 'link', 'set', 'eth1', 'down'))
+  await opened('the link goes', () => ipDo(red, 'link', 'del', 'eth0'))
 })
 
 t.test('while another process churns', withIp, async (t) => {

@@ -11,7 +11,7 @@ import type { Message } from '../../netlink/message.js'
 import { NetlinkSubscription } from '../../netlink/subscription.js'
 import { type Change, eventOf, type NetworkEvent, type ObjectName } from './events.js'
 import { observedObjects } from './objects.js'
-import { difference, type Effect, type Observed, type Part, simpleEffect } from './observed.js'
+import { difference, type Effect, type Happening, type Observed, type Part, simpleEffect } from './observed.js'
 import { Rows } from './rows.js'
 
 export interface Listener {
@@ -27,6 +27,18 @@ const MANY_PARTS = 4
 /** Milliseconds before a list that would not come to rest is read again. */
 const REST = 20
 
+/** Rows that are put beside a list before the clock is looked at, and milliseconds that this may take in one turn of the event loop. */
+const CLOCK = 256
+const SLICE = 10
+
+/** What events were about, by key, and by key and identity. */
+interface Touched {
+  readonly keys: Set<string>
+  readonly rows: Set<string>
+  /** What happened to other objects: rows that the list will bring were not known then. */
+  readonly happened: Happening[]
+}
+
 /** One sort of object, as the hub knows it. */
 interface Sight {
   readonly observed: Observed
@@ -35,8 +47,8 @@ interface Sight {
   readonly known: Promise<void>
   readonly settle: { resolve: () => void; reject: (error: unknown) => void }
   isKnown: boolean
-  /** Keys that events were about since the list that is being read was asked for: the events are newer. */
-  touched: Set<string> | undefined
+  /** What events were about since the list that is being read was asked for: the events are newer. */
+  touched: Touched | undefined
   /** What is to be read anew; 'all' says it all. */
   readonly wanted: Map<string, Part<object>>
   all: boolean
@@ -135,7 +147,7 @@ export class Hub {
     })
     const sight: Sight = {
       observed,
-      rows: new Rows(observed.linksOf),
+      rows: new Rows(observed.placesOf),
       known: promise,
       settle,
       isKnown: false,
@@ -179,12 +191,13 @@ export class Hub {
       sight.wanted.clear()
       for (const part of parts) {
         if (this.#closed) return
-        sight.touched = new Set()
+        sight.touched = { keys: new Set(), rows: new Set(), happened: [] }
         try {
           const found = await this.#list(sight, part)
           // Another loss, before this list was read: it is of no use.
           if (sight.all) break
-          this.#reconcile(sight, found, part, lost && wasAll)
+          await this.#reconcile(sight, found, part, lost && wasAll)
+          if (this.#closed) return
         } catch (error) {
           if (this.#closed) return
           if (!hasCode(error, 'EINTR')) {
@@ -212,31 +225,56 @@ export class Hub {
     return found
   }
 
-  /** Makes the rows what a list says, but for those that events have told of since it was asked for. */
-  #reconcile(sight: Sight, found: readonly object[], part: Part<object> | undefined, lost: boolean): void {
-    const { observed, rows, touched } = sight
-    const identity = (row: object) => `${observed.key(row)}\n${observed.identity?.(row) ?? ''}`
+  /**
+   * Makes the rows what a list says, but for those that events have told of since it was asked for; a million of them without
+   * holding up the event loop.
+   */
+  async #reconcile(
+    sight: Sight,
+    found: readonly object[],
+    part: Part<object> | undefined,
+    lost: boolean,
+  ): Promise<void> {
+    const { observed, rows } = sight
+    const touched = sight.touched as Touched
+    const isDone = () => this.#closed || sight.all
     const listed = new Set<string>()
     const changes: Change<object>[] = []
-    for (const row of found) {
+    let isDoubtful = false
+    await inSlices(found, isDone, (row) => {
       const key = observed.key(row)
-      listed.add(identity(row))
-      if (touched?.has(key)) continue
-      const known = rows.of(key).find((one) => identity(one) === identity(row))
+      const own = identified(observed, row, key)
+      listed.add(own)
+      if (touched.rows.has(own)) return
+      const known = rows.of(key).find((one) => identified(observed, one, key) === own)
+      // An event about another one of this key may have put it into the place of this one.
+      if (known === undefined && touched.keys.has(key)) isDoubtful = true
       const change = difference(observed, known, row)
       if (change !== undefined) changes.push(change)
-    }
+    })
     const gone: Change<object>[] = []
-    for (const row of rows) {
-      if (listed.has(identity(row)) || touched?.has(observed.key(row)) || (part !== undefined && !part.has(row)))
-        continue
-      gone.push({ type: 'removed', row })
-    }
+    await inSlices(rows, isDone, (row) => {
+      if (part !== undefined && !part.has(row)) return
+      const own = identified(observed, row)
+      if (!listed.has(own) && !touched.rows.has(own)) gone.push({ type: 'removed', row })
+    })
+    // Another loss meanwhile: the list is of no use.
+    if (isDone()) return
     const wasKnown = sight.isKnown
+    if (lost && wasKnown) this.#tell(observed.object, { type: 'resync' })
+    const make = (change: Change<object>) => {
+      // An event may have come meanwhile.
+      if (!touched.rows.has(identified(observed, change.row))) this.#make(sight, change, wasKnown)
+    }
+    await inSlices(gone, isDone, make)
+    await inSlices(changes, isDone, make)
+    if (isDone()) return
     sight.isKnown = true
     sight.settle.resolve()
-    if (lost && wasKnown) this.#tell(observed.object, { type: 'resync' })
-    for (const change of [...gone, ...changes]) this.#make(sight, change, wasKnown)
+    for (const happening of touched.happened) this.#follow(sight, happening)
+    if (!isDoubtful) return
+    if (part === undefined) sight.all = true
+    else sight.wanted.set(part.name, part)
   }
 
   #receive(message: Message): void {
@@ -260,7 +298,7 @@ export class Hub {
 
   #event(sight: Sight, row: object, message: Message): void {
     const { observed, rows } = sight
-    sight.touched?.add(observed.key(row))
+    touch(sight, row)
     const effect =
       observed.effect === undefined
         ? simpleEffect(observed, rows, row, message.type)
@@ -269,7 +307,11 @@ export class Hub {
   }
 
   #apply(sight: Sight, { changes, unsure }: Effect<object>): void {
-    for (const change of changes) this.#make(sight, change, sight.isKnown)
+    for (const change of changes) {
+      touch(sight, change.row)
+      if (change.type === 'changed') touch(sight, change.previous)
+      this.#make(sight, change, sight.isKnown)
+    }
     if (unsure !== undefined) this.#want(sight, unsure)
   }
 
@@ -280,12 +322,18 @@ export class Hub {
     if (change.type === 'removed') rows.delete(key, change.row)
     else rows.put(key, change.row, change.type === 'changed' ? change.previous : undefined)
     if (tell) this.#tell(observed.object, eventOf(observed.object, change))
-    const rowsOf = (object: ObjectName) => this.rows(object)
+    const happening = { object: observed.object, change, rowsOf: (object: ObjectName) => this.rows(object) }
     for (const other of this.#sights.values()) {
       if (other === sight || !other.observed.needs?.includes(observed.object)) continue
-      const effect = other.observed.after?.(other.rows, { object: observed.object, change, rowsOf })
-      if (effect !== undefined) this.#apply(other, effect)
+      this.#follow(other, happening)
+      if (change.type !== 'added') other.touched?.happened.push(happening)
     }
+  }
+
+  /** Does what follows for an object from what happened to another. */
+  #follow(sight: Sight, happening: Happening): void {
+    const effect = sight.observed.after?.(sight.rows, happening)
+    if (effect !== undefined) this.#apply(sight, effect)
   }
 
   #want(sight: Sight, part: Part<object>): void {
@@ -326,4 +374,30 @@ function withNeeds(objects: readonly ObjectName[]): ObjectName[] {
     all.add(object)
   }
   return [...all]
+}
+
+/** What tells a row from every other. */
+function identified({ key, identity }: Observed, row: object, itsKey = key(row)): string {
+  return identity === undefined ? itsKey : `${itsKey}\n${identity(row)}`
+}
+
+function touch({ touched, observed }: Sight, row: object): void {
+  if (touched === undefined) return
+  const key = observed.key(row)
+  touched.keys.add(key)
+  touched.rows.add(identified(observed, row, key))
+}
+
+/** Calls a function for each, some at a time, until it is done. */
+async function inSlices<T>(all: Iterable<T>, isDone: () => boolean, each: (one: T) => void): Promise<void> {
+  let end = performance.now() + SLICE
+  let count = 0
+  for (const one of all) {
+    if (++count % CLOCK === 0 && performance.now() > end) {
+      await new Promise(setImmediate)
+      if (isDone()) return
+      end = performance.now() + SLICE
+    }
+    each(one)
+  }
 }

@@ -24,6 +24,6 @@ export const observedAddress: Observed<Address> = {
   read: (_, message) => readAddress(addressMessage.decode(message)),
   key: ({ index, address, peer }) => `${index} ${address} ${peer ?? ''}`,
   same: sameAddress,
-  linksOf: ({ index }) => [index],
+  placesOf: ({ index, family }) => [index, `${index} ${family}`],
   after: goneWithLink,
 }

@@ -29,7 +29,7 @@ export const observedFdb: Observed<FdbEntry> = {
     const entry = readFdbEntry(neighborMessage.decode(message))
     return isTold(entry) ? entry : undefined
   },
-  linksOf: ({ index, master }) => (master === undefined || master === index ? [index] : [index, master]),
+  placesOf: ({ index, master }) => (master === undefined || master === index ? [index] : [index, master]),
   // A bridge has an address once, at whatever port; a VXLAN once for each destination.
   key: ({ mac, index, master, vlan, destination, vni, sourceVni }) =>
     `${master === undefined ? `self ${index}` : master} ${mac} ${vlan ?? ''} ${destination ?? ''} ${vni ?? ''} ${sourceVni ?? ''}`,

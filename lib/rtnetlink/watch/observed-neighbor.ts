@@ -32,7 +32,7 @@ export const observedNeighbor: Observed<Neighbor> = {
     const neighbor = readNeighbor(neighborMessage.decode(message))
     return neighbor.flags.includes('proxy') || isOwn(neighbor) ? undefined : neighbor
   },
-  linksOf: ({ index }) => [index],
+  placesOf: ({ index }) => [index],
   key: ({ index, address }) => `${index} ${address}`,
   same: (a, b) => sameBut(a, b, ['cacheInfo', 'probes']),
   after: goneWithLink,

@@ -15,7 +15,7 @@ import { readListed } from '../route-filter.js'
 import type { Change } from './events.js'
 import { difference, type Effect, type Happening, type Observed, type Part, sameBut } from './observed.js'
 import { linkState } from './observed-link.js'
-import type { Rows } from './rows.js'
+import type { Place, Rows } from './rows.js'
 
 const { NLM_F_REPLACE } = netlinkConstants
 const { RTM_NEWROUTE, RTM_DELROUTE, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_MPLS_ROUTE } = rtnetlinkConstants
@@ -52,6 +52,20 @@ function identity(route: Route): string {
 const linksOf = ({ index, nexthops }: Route) =>
   nexthops === undefined ? (index === undefined ? [] : [index]) : nexthops.map((hop) => hop.index)
 
+const severalAt = (index: number) => `several ${index}`
+const bySource = (source: string) => `source ${source}`
+const byNexthop = (id: number) => `nexthop ${id}`
+
+function placesOf(route: Route): Place[] {
+  const { source, protocol, nexthopId, nexthops } = route
+  const places: Place[] = linksOf(route).slice()
+  for (const { index } of nexthops ?? []) places.push(severalAt(index))
+  // Those of the kernel go with events.
+  if (source !== undefined && protocol !== 'kernel') places.push(bySource(source))
+  if (nexthopId !== undefined) places.push(byNexthop(nexthopId))
+  return places
+}
+
 /** Routes of a table, or of a link, to be read anew. */
 function ofTable({ table, family }: Route): Part<Route> {
   return {
@@ -62,29 +76,23 @@ function ofTable({ table, family }: Route): Part<Route> {
 }
 
 function ofLink(rows: Rows<Route>, index: number): Part<Route> | undefined {
-  const at = rows.atLink(index)
-  if (at.length === 0) return undefined
-  const several = at.some(({ nexthops }) => nexthops !== undefined)
+  if (!rows.has(index)) return undefined
   return {
     name: `link ${index}`,
     has: (route) => linksOf(route).includes(index),
     // A route of several ways may live on without this one, which the kernel's filter would hide.
-    list: several ? undefined : (namespace) => listed(namespace, index),
+    list: rows.has(severalAt(index)) ? undefined : (namespace) => listed(namespace, index),
   }
 }
 
 /** Routes that a nexthop object led, or leads elsewhere now. */
 function ofNexthop(rows: Rows<Route>, id: number): Part<Route> | undefined {
-  const has = (route: Route) => route.nexthopId === id
-  for (const route of rows) if (has(route)) return { name: `nexthop ${id}`, has }
-  return undefined
+  return rows.has(byNexthop(id)) ? { name: byNexthop(id), has: (route) => route.nexthopId === id } : undefined
 }
 
 /** Routes that send from an address that is gone. Those of the kernel go with events, a moment before or after. */
 function ofSource(rows: Rows<Route>, source: string): Part<Route> | undefined {
-  const has = (route: Route) => route.source === source
-  for (const route of rows) if (has(route) && route.protocol !== 'kernel') return { name: `source ${source}`, has }
-  return undefined
+  return rows.has(bySource(source)) ? { name: bySource(source), has: (route) => route.source === source } : undefined
 }
 
 async function* listed(namespace: Namespace, link: number): AsyncIterable<Route> {
@@ -131,9 +139,7 @@ function after(rows: Rows<Route>, { object, change, rowsOf }: Happening): Effect
   }
   if (object === 'address' && change.type === 'removed') {
     const { family, index, address } = change.row as Address
-    const isLast = !rowsOf('address')
-      ?.atLink(index)
-      .some((other) => (other as Address).family === family)
+    const isLast = rowsOf('address')?.has(`${index} ${family}`) !== true
     // With its last IPv4 address a link loses all of IPv4 (fib_inetaddr_event in net/ipv4/fib_frontend.c).
     if (isLast && family === 'inet') return { changes: [], unsure: ofLink(rows, index) }
     return { changes: [], unsure: ofSource(rows, address.replace(/\/.*/, '')) }
@@ -151,7 +157,7 @@ export const observedRoute: Observed<Route> = {
   needs: ['link', 'address', 'nexthop'],
   list: (namespace) => namespace.routes.stream({ table: 'all' }),
   read: (_, message) => readAny(message),
-  linksOf,
+  placesOf,
   key: routeKey,
   identity,
   same: (a, b) =>

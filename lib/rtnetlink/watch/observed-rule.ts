@@ -33,7 +33,7 @@ export const observedNexthop: Observed<NexthopObject> = {
   needs: ['link'],
   list: (namespace) => namespace.nexthops.stream(),
   read: (_, message) => readNexthopObject(nexthopMessage.decode(message)),
-  linksOf: ({ index }) => (index === undefined ? [] : [index]),
+  placesOf: ({ index }) => (index === undefined ? [] : [index]),
   key: ({ id }) => String(id),
   same: (a, b) => sameBut(a, b, ['unbalancedTime']),
   /** Those of a link that goes down or away go without a word, and groups lose them (nexthop_flush_dev in net/ipv4/nexthop.c). */
@@ -41,6 +41,6 @@ export const observedNexthop: Observed<NexthopObject> = {
     if (object !== 'link' || change.type === 'added') return undefined
     if (change.type === 'changed' && linkState(change.row) === linkState(change.previous)) return undefined
     const { index } = change.row as { index: number }
-    return rows.atLink(index).length === 0 ? undefined : { changes: [], unsure: { name: 'all', has: () => true } }
+    return rows.has(index) ? { changes: [], unsure: { name: 'all', has: () => true } } : undefined
   },
 }

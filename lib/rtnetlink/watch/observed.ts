@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Namespace } from '../../namespace/namespace.js'
 import type { Message } from '../../netlink/message.js'
 import type { Change, ObjectName } from './events.js'
-import type { Rows } from './rows.js'
+import type { Place, Rows } from './rows.js'
 
 /** A part of the rows of one sort of object, to be read anew. */
 export interface Part<R> {
@@ -42,8 +42,8 @@ export interface Observed<R extends object = object> {
   list(namespace: Namespace): AsyncIterable<R>
   /** Reads an event; undefined when it is about something else. */
   read(namespace: Namespace, message: Message): R | undefined
-  /** The indexes of the links that a row is at. */
-  linksOf?(row: R): readonly number[]
+  /** The indexes of the links that a row is at, and what else it is looked for by. */
+  placesOf?(row: R): readonly Place[]
   /** What the rows are kept under. */
   key(row: R): string
   /** Tells rows of one key apart; where it is not given, a key has one row. */
@@ -59,10 +59,15 @@ export interface Observed<R extends object = object> {
 }
 
 /** The rows of a link that is gone. The kernel tells of most: this is for those that it forgets. */
-export function goneWithLink<R extends object>(rows: Rows<R>, { object, change }: Happening): Effect<R> | undefined {
+export function goneWithLink<R extends object>(
+  rows: Rows<R>,
+  { object, change, rowsOf }: Happening,
+): Effect<R> | undefined {
   if (object !== 'link' || change.type !== 'removed') return undefined
   const { index } = change.row as { index: number }
-  return { changes: rows.atLink(index).map((row) => ({ type: 'removed', row })) }
+  // Another link has its index by now.
+  if (rowsOf('link')?.of(String(index)).length) return undefined
+  return { changes: rows.at(index).map((row) => ({ type: 'removed', row })) }
 }
 
 /** The change that makes a row of what was there; undefined when it is the same. */
@@ -85,7 +90,11 @@ export function simpleEffect<R extends object>(observed: Observed<R>, rows: Rows
 
 /** Equal but for some members. */
 export function sameBut<R extends object>(a: R, b: R, ignored: readonly (keyof R & string)[]): boolean {
-  const without = (row: R) =>
-    Object.fromEntries(Object.entries(row).filter(([key]) => !(ignored as readonly string[]).includes(key)))
-  return isDeepStrictEqual(without(a), without(b))
+  const counts = (key: string) => !(ignored as readonly string[]).includes(key)
+  const [one, other] = [a, b] as Record<string, unknown>[] as [Record<string, unknown>, Record<string, unknown>]
+  for (const key of Object.keys(one)) {
+    const [left, right] = [one[key], other[key]]
+    if (left !== right && counts(key) && !isDeepStrictEqual(left, right)) return false
+  }
+  return Object.keys(other).every((key) => key in one || other[key] === undefined || !counts(key))
 }

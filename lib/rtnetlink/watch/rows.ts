@@ -1,14 +1,18 @@
+/** What a row hangs on: a link, by its index, or whatever else its object has a text for. */
+export type Place = number | string
+
 /** The rows of one sort of object, by key. Only routes ever share a key: several to one destination, which their identity tells apart. */
 export class Rows<R extends object> {
   readonly #rows = new Map<string, R | R[]>()
-  /** How many rows there are at each link, by its index. */
-  readonly #atLink = new Map<number, number>()
-  readonly #linksOf: (row: R) => readonly number[]
+  /** How many rows there are at each place. */
+  readonly #counts = new Map<Place, number>()
+  /** The rows at each place, from the time when somebody has asked. */
+  #places: Map<Place, Set<R>> | undefined
+  readonly #placesOf: (row: R) => readonly Place[]
   #size = 0
 
-  /** @param linksOf the indexes of the links that a row is at: it goes when they do */
-  constructor(linksOf: (row: R) => readonly number[] = () => []) {
-    this.#linksOf = linksOf
+  constructor(placesOf: (row: R) => readonly Place[] = () => []) {
+    this.#placesOf = placesOf
   }
 
   get size(): number {
@@ -48,24 +52,40 @@ export class Rows<R extends object> {
     else this.#rows.set(key, left.length === 1 ? first : left)
   }
 
-  /** The rows that are at a link. */
-  atLink(index: number): R[] {
-    if (!this.#atLink.has(index)) return []
-    return [...this].filter((row) => this.#linksOf(row).includes(index))
+  /** Whether there is a row at a place. */
+  has(place: Place): boolean {
+    return this.#counts.has(place)
   }
 
-  #count(row: R, by: number): void {
-    for (const index of this.#linksOf(row)) {
-      const count = (this.#atLink.get(index) ?? 0) + by
-      if (count === 0) this.#atLink.delete(index)
-      else this.#atLink.set(index, count)
+  /** The rows at a place. */
+  at(place: Place): R[] {
+    if (!this.#counts.has(place)) return []
+    if (this.#places === undefined) {
+      this.#places = new Map()
+      for (const row of this) this.#settle(this.#places, row)
+    }
+    return [...(this.#places.get(place) ?? [])]
+  }
+
+  #settle(places: Map<Place, Set<R>>, row: R): void {
+    for (const place of this.#placesOf(row)) {
+      const there = places.get(place)
+      if (there === undefined) places.set(place, new Set([row]))
+      else there.add(row)
     }
   }
 
-  clear(): void {
-    this.#rows.clear()
-    this.#atLink.clear()
-    this.#size = 0
+  #count(row: R, by: number): void {
+    for (const place of this.#placesOf(row)) {
+      const count = (this.#counts.get(place) ?? 0) + by
+      if (count === 0) this.#counts.delete(place)
+      else this.#counts.set(place, count)
+      if (by > 0) continue
+      const there = this.#places?.get(place)
+      there?.delete(row)
+      if (there?.size === 0) this.#places?.delete(place)
+    }
+    if (by > 0 && this.#places !== undefined) this.#settle(this.#places, row)
   }
 
   keys(): IterableIterator<string> {
