@@ -53,10 +53,10 @@ t.test('ensure and replace', await needs('namespaces'), async (t) => {
   const wish = { kind: 'bridge', name: 'br0', alternativeNames: [long, 'b'] } as const
   t.same((await red.links.ensure(wish)).link.alternativeNames, [long, 'b'])
   const events = await eventsOf(t, red)
-  t.same((await red.links.ensure(wish)).changed, [])
+  t.same((await red.links.ensure(wish)).changes, [])
   t.same(await events(), [])
   const more = await red.links.ensure({ ...wish, alternativeNames: ['b', 'c'] })
-  t.same(more.changed, ['alternativeNames'])
+  t.same(more.changes, ['alternativeNames'])
   t.same(more.link.alternativeNames, [long, 'b', 'c'], 'those that are not asked for stay')
   const old = await red.links.get('br0')
   const replaced = await red.links.replace(wish)

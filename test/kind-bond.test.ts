@@ -126,11 +126,11 @@ t.test('the links of a bond', await needs('namespaces', 'ip', 'kind:bond', 'kind
   const [json] = await ip(red, 'link', 'show', 'bond7')
   t.match(json.linkinfo.info_data, { primary: 'two', active_slave: 'two' })
   const options = { kind: 'bond', name: 'bond7', mode: 'active-backup' } as const
-  t.same((await red.links.ensure({ ...options, primary: 'two' })).changed, [])
-  t.same((await red.links.ensure({ ...options, primary: one })).changed, ['primary'])
+  t.same((await red.links.ensure({ ...options, primary: 'two' })).changes, [])
+  t.same((await red.links.ensure({ ...options, primary: one })).changes, ['primary'])
   await bond.set({ primary: null })
   t.equal(bond.options.primary, undefined)
-  t.same((await red.links.ensure({ ...options, primary: null })).changed, [])
+  t.same((await red.links.ensure({ ...options, primary: null })).changes, [])
   await t.rejects(bond.set({ mode: 'balance-rr' }), { code: 'ENOTEMPTY' }, 'with ports the mode stays')
 })
 

@@ -54,7 +54,7 @@ t.test('the links of an hsr', await needs('namespaces', 'ip', 'kind:hsr'), async
   const [json] = await ip(red, 'link', 'show', 'ring')
   t.match(json.linkinfo.info_data, { slave1: 'one', slave2: 'two' })
   const options = { kind: 'hsr', name: 'ring', port1: 'one', port2: two } as const
-  t.same((await red.links.ensure(options)).changed, [])
+  t.same((await red.links.ensure(options)).changes, [])
   await t.rejects(red.links.ensure({ ...options, port2: 'one' }), { code: 'EEXIST', message: /has port2 \d+/ })
 })
 
@@ -65,7 +65,12 @@ for (const kind of ['dummy', 'ifb', 'nlmon', 'vcan', 'team'] as const) {
     const link = await createLink({ kind, name: 'it', namespace: red, txQueueLength: 33 })
     t.match(link, { kind, txQueueLength: 33, options: {} })
     t.match(await ip(red, 'link', 'show', 'it'), [{ txqlen: 33, linkinfo: { info_kind: kind } }])
-    t.same(await red.links.ensure({ kind, name: 'it', txQueueLength: 33 }), { link, created: false, changed: [] })
+    t.same(await red.links.ensure({ kind, name: 'it', txQueueLength: 33 }), {
+      link,
+      created: false,
+      changed: false,
+      changes: [],
+    })
     await link.set({ up: true })
     t.equal(link.up, true)
     const wrong = () => createLink({ kind, namespace: red, mode: 'x' } as Wrong)

@@ -79,7 +79,7 @@ t.test('what cannot change, and what is taken away', await needs('namespaces', '
   })
   await link.set({ egressPriorities: { 1: 0 } })
   t.same(link.options.egressPriorities, { 3: 4 }, 'a mapping to 0 is none')
-  t.same((await red.links.ensure({ ...options, egressPriorities: { 1: 0, 3: 4 } })).changed, [])
+  t.same((await red.links.ensure({ ...options, egressPriorities: { 1: 0, 3: 4 } })).changes, [])
   const replaced = await red.links.replace({ ...options, mtu: 1300 })
   t.match(replaced, { mtu: 1300, options: { id: 10 } }, 'replaced, although there cannot be two')
   const change = (changes: Wrong) => () => replaced.set(changes)

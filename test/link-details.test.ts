@@ -128,8 +128,8 @@ t.test('ensure compares every one', await needs('namespaces'), async (t) => {
   const wish = { kind: 'bridge', name: 'br0', up: true, ...details } as const
   await red.links.add(wish)
   const events = await eventsOf(t, red)
-  const { changed } = await red.links.ensure(wish)
-  t.same(changed, [])
+  const { changes } = await red.links.ensure(wish)
+  t.same(changes, [])
   t.same(await events(), [], 'nothing was touched')
   const others: LinkDetails = {
     broadcast: 'ff:ff:ff:ff:ff:ff',
@@ -140,8 +140,8 @@ t.test('ensure compares every one', await needs('namespaces'), async (t) => {
     ipv4: { rpFilter: 1 },
   }
   const second = await red.links.ensure({ kind: 'bridge', name: 'br0', ...others })
-  t.same(second.changed.sort(), Object.keys(others).sort())
-  t.same((await red.links.ensure({ kind: 'bridge', name: 'br0', ...others })).changed, [])
+  t.same(second.changes.sort(), Object.keys(others).sort())
+  t.same((await red.links.ensure({ kind: 'bridge', name: 'br0', ...others })).changes, [])
   t.match(second.link.ipv4, { rpFilter: 1, proxyArp: true })
 })
 

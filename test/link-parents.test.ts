@@ -46,7 +46,7 @@ t.test('the parent is in another namespace', macvlans, async (t) => {
 
   const events = await eventsOf(t, blue)
   const { namespace: _, ...here } = options
-  t.same(await blue.links.ensure(here), { link, created: false, changed: [] })
+  t.same(await blue.links.ensure(here), { link, created: false, changed: false, changes: [] })
   t.same(await events(), [], 'ensure knows it again')
   const [same] = await createVeth({ name: 'same', namespace: blue, index: base.index }, { namespace: blue })
   t.equal(same.index, base.index, 'a link of the same index in the other namespace')

@@ -61,13 +61,13 @@ t.test('ensure compares what a link is as a port', namespaces, async (t) => {
   const wanted = { kind: 'ifb', name: 'ifb9', master: br0, port: { isolated: true, backupPort: null } } as const
   t.equal((await red.links.ensure(wanted)).created, true)
   const events = await eventsOf(t, red)
-  t.same((await red.links.ensure(wanted)).changed, [])
+  t.same((await red.links.ensure(wanted)).changes, [])
   t.same(await events(), [], 'nothing is touched')
-  t.same((await red.links.ensure({ ...wanted, port: { isolated: true, learning: false } })).changed, ['port'])
+  t.same((await red.links.ensure({ ...wanted, port: { isolated: true, learning: false } })).changes, ['port'])
   const moved = await red.links.ensure({ ...wanted, master: 'br1' })
-  t.same(moved.changed.sort(), ['master', 'port'], 'under another master it is a new port')
+  t.same(moved.changes.sort(), ['master', 'port'], 'under another master it is a new port')
   t.match(moved.link.port, { isolated: true, learning: true })
-  t.same((await red.links.ensure({ ...wanted, master: 'br1' })).changed, [])
+  t.same((await red.links.ensure({ ...wanted, master: 'br1' })).changes, [])
 })
 
 t.test('wrong options of a port', namespaces, async (t) => {

@@ -147,7 +147,7 @@ for (const one of raw) {
     for (const [key, bytes] of Object.entries(data)) t.equal(hex(ours.options[key]), hex(bytes), `${kind} ${key}`)
     t.match(ours.toJSON().options, Object.fromEntries(Object.entries(data).map(([key, bytes]) => [key, hex(bytes)])))
     const again = await red.links.ensure({ kind, name: 'ours', data, ...below })
-    t.same(again.changed, [], 'ensure compares raw attributes too')
+    t.same(again.changes, [], 'ensure compares raw attributes too')
     const another = { code: 'EEXIST', message: /a link of that name has parent/ }
     await t.rejects(red.links.ensure({ kind, name: 'ours', data, parent: 'lo' }), another)
     const { iproute2, netkit } = await bothOf(red, 'ours')

@@ -125,14 +125,17 @@ t.test('ensure touches nothing that is as asked', namespaces, async (t) => {
     addresses: ['10.0.0.1/24', { address: '10.0.1.1/24', label: 'br0:x', broadcast: '+' }, 'FD00:0::1/64'],
   } as const
   const first = await red.links.ensure(options)
-  t.match(first, { created: true, changed: [] })
+  t.match(first, { created: true, changed: true, changes: [] })
   t.match(first.link, { name: 'br0', mtu: 1400, alias: 'text', options: { stp: true } })
   t.not((await events()).length, 0)
   const second = await red.links.ensure(options)
-  t.match(second, { created: false, changed: [] })
+  t.match(second, { created: false, changed: false, changes: [] })
   t.equal(second.link.index, first.link.index)
-  t.match(await red.links.ensure({ kind: 'bridge', name: 'br0' }), { created: false, changed: [] })
-  t.match(await red.links.ensure({ kind: 'bridge', name: 'br9', alias: '', index: br9.index }), { changed: [] })
+  t.match(await red.links.ensure({ kind: 'bridge', name: 'br0' }), { created: false, changed: false, changes: [] })
+  t.match(await red.links.ensure({ kind: 'bridge', name: 'br9', alias: '', index: br9.index }), {
+    changed: false,
+    changes: [],
+  })
   // The end of duplicate address detection is an event of its own.
   t.same(
     (await events()).filter((type) => type !== 'RTM_NEWADDR'),
@@ -145,7 +148,7 @@ t.test('ensure changes what is not as asked, and says what', withIp, async (t) =
   const red = await scratch(t)
   const master = await createBridge({ name: 'br9', namespace: red })
   const made = await red.links.add({ kind: 'bridge', name: 'br0', mtu: 1400, alias: 'old', ageingTime: 20_000 })
-  const { link, changed, created } = await red.links.ensure({
+  const { link, changes, created } = await red.links.ensure({
     kind: 'bridge',
     name: 'br0',
     mtu: 1300,
@@ -159,21 +162,21 @@ t.test('ensure changes what is not as asked, and says what', withIp, async (t) =
     addresses: ['10.0.0.1/24', '10.0.0.2/24'],
   })
   t.equal(created, false)
-  t.same([...changed].sort(), ['addresses', 'alias', 'booleanOptions', 'helloTime', 'mac', 'mtu', 'up'])
+  t.same([...changes].sort(), ['addresses', 'alias', 'booleanOptions', 'helloTime', 'mac', 'mtu', 'up'])
   t.equal(link.index, made.index)
   t.match(link, { mtu: 1300, alias: 'new', up: true, mac: '02:00:00:00:00:01', options: { helloTime: 1000 } })
   const [json] = await ip(red, 'address', 'show', 'br0')
   t.match(json, { mtu: 1300, ifalias: 'new', addr_info: [{ local: '10.0.0.1' }, { local: '10.0.0.2' }] })
   const more = await red.links.ensure({ kind: 'bridge', name: 'br0', addresses: ['10.0.0.2/24', '10.0.0.3/24'] })
-  t.same(more.changed, ['addresses'])
+  t.same(more.changes, ['addresses'])
   t.equal((await red.addresses.list({ link, family: 'inet' })).length, 3, 'what is not asked for is left alone')
 
   await red.links.ensure({ kind: 'ifb', name: 'port' }).catch(() => createVeth({ name: 'port', namespace: red }))
   const { kind = '' } = await red.links.get('port')
   if (kind === 'ifb') {
-    t.same((await red.links.ensure({ kind, name: 'port', master })).changed, ['master'])
-    t.same((await red.links.ensure({ kind, name: 'port', master: 'br9' })).changed, [])
-    t.same((await red.links.ensure({ kind, name: 'port', master: null })).changed, ['master'])
+    t.same((await red.links.ensure({ kind, name: 'port', master })).changes, ['master'])
+    t.same((await red.links.ensure({ kind, name: 'port', master: 'br9' })).changes, [])
+    t.same((await red.links.ensure({ kind, name: 'port', master: null })).changes, ['master'])
   }
   const another = { code: 'EEXIST', message: /^cannot make port a bridge: a link of that name has kind (ifb|veth)/ }
   await t.rejects(red.links.ensure({ kind: 'bridge', name: 'port' }), another)

@@ -31,6 +31,7 @@ import type { Link } from './link.js'
 import { defineLinkFacet } from './link-facet.js'
 import { AF_BRIDGE } from './neighbor.js'
 import { allOrFirstError, change, dump } from './talk.js'
+import { inTurn } from './turns.js'
 
 export type { BridgeVlan, BridgeVlanGlobals } from './bridge-vlan.js'
 export type { BridgeVlanOptions, NewBridgeVlan, VlanRange } from './bridge-vlan-options.js'
@@ -157,10 +158,12 @@ export class LinkVlans {
   async ensure(vlan: NewBridgeVlan): Promise<EnsuredBridgeVlans> {
     checkBridgeVlan(vlan, 'vlan')
     const search = async () => (await this.list()).filter((one) => overlap(one, vlan))
-    const known = await search()
-    if (areVlansAsAsked(known, vlan)) return { vlans: known, changed: false }
-    await this.replace(vlan)
-    return { vlans: await search(), changed: true }
+    return inTurn(this.#namespace, `vlans ${this.#link.index}`, async () => {
+      const known = await search()
+      if (areVlansAsAsked(known, vlan)) return { vlans: known, changed: false }
+      await this.replace(vlan)
+      return { vlans: await search(), changed: true }
+    })
   }
 
   /** Changes options of VLANs that there are. Rejects with ENOENT when there is none of a range. */

@@ -21,12 +21,13 @@ import {
   isForTunnel,
   type NewFdbEntry,
 } from './fdb-options.js'
-import { fdbRemovals, newFdbRequests, placeOf } from './fdb-place.js'
+import { fdbRemovals, newFdbRequests, type Place, placeOf } from './fdb-place.js'
 import type { Link } from './link.js'
 import { defineLinkFacet } from './link-facet.js'
 import { indexIfGiven } from './link-lookup.js'
 import { AF_BRIDGE, neighborFlags, neighborMessage } from './neighbor.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
+import { inTurn } from './turns.js'
 
 export type { FdbEntry, FdbState } from './fdb-entry.js'
 export type { NamespaceFdbFilter } from './fdb-listing.js'
@@ -168,6 +169,17 @@ export class LinkFdb {
     const databases = [...(place.master ? [false] : []), ...(place.self ? [true] : [])]
     const looks = databases.map((self) => fdbMatchIn(entry, port, self && !isBridgesOwn))
     const search = () => Promise.all(looks.map((look) => this.find(look)))
+    return inTurn(this.#namespace, `fdb ${place.index} ${normalMac(entry.mac)}`, () =>
+      this.#ensure(entry, place, databases, search),
+    )
+  }
+
+  async #ensure(
+    entry: NewFdbEntry,
+    place: Place,
+    databases: readonly boolean[],
+    search: () => Promise<(FdbEntry | undefined)[]>,
+  ): Promise<EnsuredFdbEntry> {
     const known = await search()
     const last = known.at(-1)
     const isAsAsked = known.every((one, i) => one !== undefined && isFdbAsAsked(one, entry, databases[i] === true))

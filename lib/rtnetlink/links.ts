@@ -48,9 +48,12 @@ export interface LinkReading {
 /** What `ensure` found or did. */
 export interface EnsuredLink<K extends string = string> {
   link: Link<K>
+  /** Whether anything had to be done. */
+  changed: boolean
+  /** Whether there was no such link. */
   created: boolean
-  /** The options that were not as asked, and now are; 'addresses' and 'alternativeNames' when one was missing. Empty when nothing was touched. */
-  changed: string[]
+  /** Of one that was there: the options that were not as asked, and now are; 'addresses' and 'alternativeNames' when one was missing. */
+  changes: string[]
 }
 
 type WithoutNamespace<T> = Omit<T, 'namespace'>
@@ -191,7 +194,7 @@ export class Links {
     let link = await this.find(name)
     if (link === undefined) {
       try {
-        return { link: await this.add(options), created: true, changed: [] }
+        return { link: await this.add(options), changed: true, created: true, changes: [] }
       } catch (error) {
         // Somebody may have been faster.
         if (!hasCode(error, 'EEXIST')) throw error
@@ -223,8 +226,8 @@ export class Links {
     const wanted = Object.entries({ ...settings, port, ...indexed }).filter(
       ([key, value]) => value !== undefined && !isAsAsked(link, key, value, master),
     )
-    const changed = wanted.map(([key]) => key)
-    const fixed = changed.find((key) => kindOf(kind)?.fixed?.includes(key))
+    const changes = wanted.map(([key]) => key)
+    const fixed = changes.find((key) => kindOf(kind)?.fixed?.includes(key))
     if (fixed !== undefined) {
       const has = `${fixed} ${(link.options as Record<string, unknown>)[fixed] ?? '(none)'}`
       throw namedError('EEXIST', 'RTM_NEWLINK', `cannot make ${name} such a ${kind}: a link of that name has ${has}`)
@@ -237,7 +240,7 @@ export class Links {
     const nameless = alternativeNames.filter((one) => one !== name && !link.alternativeNames.includes(one))
     if (nameless.length > 0) {
       await Promise.all(nameAgain(link, nameless))
-      changed.push('alternativeNames')
+      changes.push('alternativeNames')
     }
     if (addresses.length > 0) {
       const present = await listAddresses(this.#namespace, link.index, {})
@@ -247,9 +250,9 @@ export class Links {
           return ensureAddress(this.#namespace, link.index, wanted, () => name, present)
         }),
       )
-      if (done.some(({ created, changes }) => created || changes.length > 0)) changed.push('addresses')
+      if (done.some((one) => one.created || one.changes.length > 0)) changes.push('addresses')
     }
-    return { link, created: false, changed }
+    return { link, changed: changes.length > 0, created: false, changes }
   }
 
   /** Deletes a link. Rejects with ENOENT when there is none. */

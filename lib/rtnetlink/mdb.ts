@@ -32,6 +32,7 @@ import {
 import { AF_BRIDGE } from './neighbor.js'
 import { protocolNumber } from './route-options.js'
 import { type Ask, allOrFirstError, change, dump } from './talk.js'
+import { inTurn } from './turns.js'
 
 export type { MdbEntry, MdbRouter } from './mdb-entry.js'
 export type { MdbFilter, MdbMatch, NewMdbEntry } from './mdb-options.js'
@@ -139,13 +140,15 @@ export class LinkMdb {
       const entries = await this.#read(readMdbEntries)
       return entries.find((one) => isMdbMeant(one, entry, port))
     }
-    const known = await search()
-    if (known !== undefined && isMdbAsAsked(known, entry)) return { entry: known, changed: false }
-    await this.replace({ ...entry, port })
-    const made = await search()
-    if (made === undefined)
-      throw namedError('ENOENT', 'RTM_GETMDB', `the multicast entry for ${entry.group} was removed at once`)
-    return { entry: made, changed: true }
+    return inTurn(this.#namespace, `mdb ${this.#link.index} ${checkGroup(entry.group, 'entry.group')}`, async () => {
+      const known = await search()
+      if (known !== undefined && isMdbAsAsked(known, entry)) return { entry: known, changed: false }
+      await this.replace({ ...entry, port })
+      const made = await search()
+      if (made === undefined)
+        throw namedError('ENOENT', 'RTM_GETMDB', `the multicast entry for ${entry.group} was removed at once`)
+      return { entry: made, changed: true }
+    })
   }
 
   /** Removes an entry. Rejects with ENOENT when the port (without one: the bridge's host) does not have it. */

@@ -11,6 +11,7 @@ import { type NeighborAsk, neighborListing } from './neighbor-listing.js'
 import { checkNeighborMatch, isNeighborRow, type NeighborFilter, type NewNeighbor } from './neighbor-options.js'
 import { checkProtocol, protocolNumber } from './route-options.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
+import { inTurn } from './turns.js'
 
 const { NLM_F_CREATE, NLM_F_REPLACE } = netlinkConstants
 
@@ -104,7 +105,12 @@ export class NeighborProxies {
   async ensure(given: NewProxy | Neighbor): Promise<EnsuredProxy> {
     const proxy = proxyOf(given)
     const request = await this.#request(proxy, 'replace')
-    const match = { address: proxy.address, link: request.header.index || undefined }
+    const match = { address: String(request.attributes.destination), link: request.header.index || undefined }
+    const { address, link = 0 } = match
+    return inTurn(this.#namespace, `proxy ${link} ${address}`, () => this.#ensure(proxy, match, request))
+  }
+
+  async #ensure(proxy: NewProxy, match: ProxyMatch, request: NeighborAsk): Promise<EnsuredProxy> {
     const known = await this.find(match)
     const isAsAsked =
       known !== undefined &&

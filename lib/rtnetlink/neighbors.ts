@@ -19,6 +19,7 @@ import {
 } from './neighbor-options.js'
 import { NeighborProxies } from './neighbor-proxies.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
+import { inTurn } from './turns.js'
 
 export type { NeighborFilter, NeighborMatch, NewNeighbor } from './neighbor-options.js'
 
@@ -104,11 +105,13 @@ export class Neighbors {
     const checked = checkNeighbor(neighbor, 'neighbor')
     const link = await indexOfLink(this.#namespace, neighbor.link, 'neighbor.link')
     const match = { address: checked.address, link }
-    const known = await this.find(match)
-    if (known !== undefined && isNeighborAsAsked(known, neighbor, checked)) return { neighbor: known, changed: false }
-    const replacing = this.replace({ ...neighbor, link })
-    const [, made] = await allOrFirstError([replacing, this.get(match)])
-    return { neighbor: made, changed: true }
+    return inTurn(this.#namespace, `neighbor ${link} ${checked.address}`, async () => {
+      const known = await this.find(match)
+      if (known !== undefined && isNeighborAsAsked(known, neighbor, checked)) return { neighbor: known, changed: false }
+      const replacing = this.replace({ ...neighbor, link })
+      const [, made] = await allOrFirstError([replacing, this.get(match)])
+      return { neighbor: made, changed: true }
+    })
   }
 
   /**

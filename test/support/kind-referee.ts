@@ -57,7 +57,7 @@ interface Subject {
   options: readonly string[]
   readOnly: readonly string[]
   make(namespace: Namespace, name: string, options: Options): Promise<Link>
-  ensure(namespace: Namespace, name: string, options: Options): Promise<{ changed: string[] }>
+  ensure(namespace: Namespace, name: string, options: Options): Promise<{ changes: string[] }>
   change(link: Link, options: Options): Promise<unknown>
   read(link: Link): Options
   makeByIp(namespace: Namespace, name: string, words: readonly string[]): Promise<void>
@@ -187,7 +187,7 @@ async function refereeCase(
     t.match(known(made), { [option]: wanted }, 'made by netkit, it says so')
     await seen(t, namespace, subject, 'made', shown, 'and iproute2 shows it')
     const changes = await changesDuring(async () => {
-      t.same((await subject.ensure(namespace, 'made', options)).changed, [], 'ensure finds it as asked')
+      t.same((await subject.ensure(namespace, 'made', options)).changes, [], 'ensure finds it as asked')
     })
     t.same(changes, [], 'and touches nothing')
     await made.delete()
@@ -207,7 +207,7 @@ async function refereeCase(
   await subject.makeByIp(namespace, 'theirs', [...otherWords, ...words])
   const theirs = await namespace.links.get('theirs')
   t.match(known(theirs), { [option]: wanted }, 'made by iproute2, netkit reads it')
-  t.same((await subject.ensure(namespace, 'theirs', options)).changed, [], 'and ensure finds it as asked')
+  t.same((await subject.ensure(namespace, 'theirs', options)).changes, [], 'and ensure finds it as asked')
   await theirs.delete()
 }
 

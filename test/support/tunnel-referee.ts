@@ -85,7 +85,7 @@ async function proveRow(t: Test, red: Namespace, kind: string, row: Row, under: 
   t.match(shown, none(shows), 'iproute2 shows it')
   for (const key of Object.keys(shows)) if (shows[key] === undefined) t.notOk(key in shown, `no ${key}`)
   const ensured = await red.links.ensure({ kind, name: 'own', ...options } as never)
-  t.same(ensured.changed, [], 'it is as asked')
+  t.same(ensured.changes, [], 'it is as asked')
   await own.delete()
 
   if (words !== undefined) {

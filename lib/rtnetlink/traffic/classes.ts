@@ -6,6 +6,7 @@ import { checkOptions, checkString, typeError, valueError } from '../../validate
 import type { Link } from '../link.js'
 import { defineLinkFacet } from '../link-facet.js'
 import { change, dump, dumpEach } from '../talk.js'
+import { inTurn } from '../turns.js'
 import {
   type ClassKinds,
   type NewClass,
@@ -143,15 +144,19 @@ export class LinkClasses {
   ensure(one: NewRawClass): Promise<EnsuredClass>
   async ensure(one: NewClass | NewRawClass): Promise<EnsuredClass> {
     const checked = this.#check(one)
+    return inTurn(this.#link.namespace, `classes ${this.#link.index}`, () => this.#ensure(checked, one.handle))
+  }
+
+  async #ensure(checked: Checked, name: string): Promise<EnsuredClass> {
     const { own, of, wire, handle } = checked
     const asked = readBack(of, wire, handle)
-    const known = await this.find(one.handle)
+    const known = await this.find(name)
     const parents = [formatParent(checked.parent), ...(checked.parent % 0x1_0000 === 0 ? ['root'] : [])]
     if (known !== undefined && known.kind === checked.kind && parents.includes(known.parent)) {
       if (hasOptions(of, known.options, asked, own)) return { class: known, changed: false }
     }
     await this.#new(checked, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
-    return { class: await this.get(one.handle), changed: true }
+    return { class: await this.get(name), changed: true }
   }
 
   /** Removes a class, by its handle or as a row of `list`. Rejects with ENOENT when there is none, EBUSY when it has parts or filters lead to it. */

@@ -6,6 +6,7 @@ import { checkOptions, checkString, typeError } from '../../validate.js'
 import type { Link } from '../link.js'
 import { defineLinkFacet } from '../link-facet.js'
 import { allOrFirstError, change, dump } from '../talk.js'
+import { inTurn } from '../turns.js'
 import { absentError, kindError } from './failure.js'
 import {
   checkProtocol,
@@ -191,6 +192,10 @@ export class LinkFilters {
   ensure(filter: NewRawFilter & { preference: number }): Promise<EnsuredFilter>
   async ensure(filter: (NewFilter | NewRawFilter) & { preference: number }): Promise<EnsuredFilter> {
     const checked = checkFilter(await withIndexes(this.#link.namespace, filter, 'filter'), 'filter', true)
+    return inTurn(this.#link.namespace, `filters ${this.#link.index}`, () => this.#ensure(checked))
+  }
+
+  async #ensure(checked: CheckedFilter): Promise<EnsuredFilter> {
     const rivals = await this.#rivals(checked)
     const known = rivals.find((one) => isAsAsked(one, checked))
     if (known !== undefined) return { filter: known, changed: false }

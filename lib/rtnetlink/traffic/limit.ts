@@ -4,6 +4,7 @@ import { checkOneOf, checkOptions } from '../../validate.js'
 import { createLink } from '../create-link.js'
 import type { Link } from '../link.js'
 import { defineLinkFacet } from '../link-facet.js'
+import { inTurn } from '../turns.js'
 import { lacksAction } from './failure.js'
 import type { TrafficFilter } from './filter.js'
 import './filters.js'
@@ -194,6 +195,10 @@ async function unlimitIngress(link: Link): Promise<boolean> {
 
 async function setLimits(link: Link, limits: LinkLimits): Promise<{ changed: boolean }> {
   const wanted = check(limits)
+  return inTurn(link.namespace, `limit ${link.index}`, () => apply(link, wanted))
+}
+
+async function apply(link: Link, wanted: Wanted): Promise<{ changed: boolean }> {
   const { egress, ingress } = wanted
   const before = await readLimits(link)
   let changed = false

@@ -10,6 +10,7 @@ import { defineLinkFacet } from '../link-facet.js'
 import { indexIfGiven } from '../link-lookup.js'
 import type { LinkReference } from '../link-options.js'
 import { allOrFirstError, change, dump, dumpEach } from '../talk.js'
+import { inTurn } from '../turns.js'
 import { absentError, kindError } from './failure.js'
 import { checkParent, checkQdiscHandle, formatHandle, formatParent, handleConstants, makeHandle } from './handles.js'
 import { hasOptions, optionsOfKind, qdiscKinds, readBack } from './kinds.js'
@@ -183,7 +184,10 @@ export class LinkQdiscs {
   replace<K extends keyof QdiscKinds>(qdisc: NewQdiscOfKind<K>): Promise<void>
   replace(qdisc: NewRawQdisc): Promise<void>
   async replace(qdisc: NewQdisc | NewRawQdisc): Promise<void> {
-    const checked = this.#check(qdisc)
+    await this.#replace(this.#check(qdisc))
+  }
+
+  async #replace(checked: Checked): Promise<void> {
     try {
       await this.#new(checked, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
     } catch (error) {
@@ -202,6 +206,10 @@ export class LinkQdiscs {
   ensure(qdisc: NewRawQdisc): Promise<EnsuredQdisc>
   async ensure(qdisc: NewQdisc | NewRawQdisc): Promise<EnsuredQdisc> {
     const checked = this.#check(qdisc)
+    return inTurn(this.#link.namespace, `qdiscs ${this.#link.index}`, () => this.#ensure(checked))
+  }
+
+  async #ensure(checked: Checked): Promise<EnsuredQdisc> {
     const { own, of, wire, handle } = checked
     const place = { parent: formatParent(checked.parent) }
     const known = await this.find(place)
@@ -214,7 +222,7 @@ export class LinkQdiscs {
       const asked = readBack(of, wire, checkQdiscHandle(known.handle, 'handle'))
       if (hasOptions(of, known.options, asked, own)) return { qdisc: known, changed: false }
     }
-    await this.#new(checked, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
+    await this.#replace(checked)
     return { qdisc: await this.get(place), changed: true }
   }
 
