@@ -66,6 +66,34 @@ for (const [name, [ensure, ...needed]] of Object.entries(cases)) {
   })
 }
 
+t.test('what looks first is not overtaken', await needs('namespaces', 'kind:vxlan'), async (t) => {
+  const red = await scratch(t)
+  const vxlan = await createLink({ kind: 'vxlan', name: 'vxlan', namespace: red, id: 10, port: 4789, up: true })
+  const bridge = await createBridge({ name: 'bridge', namespace: red, ports: [vxlan], up: true })
+  const lo = await red.links.get('lo')
+  // biome-ignore lint/suspicious/noExplicitAny: the same verbs of several collections
+  const collections: [what: string, collection: any, entry: object, match?: object][] = [
+    ['proxy', red.neighbors.proxies, { address: '10.0.0.8', link: lo }],
+    ['entry of a bridge, wherever it is', bridge.fdb, { mac, port: vxlan }, { mac }],
+    ['entry of a VXLAN', vxlan.fdb, { mac: '02:00:00:00:00:08', destination: '10.0.0.9' }],
+    ['entry of both', bridge.fdb, { mac: '02:00:00:00:00:09', port: vxlan, destination: '10.0.0.9' }],
+  ]
+  for (const [what, collection, entry, match = entry] of collections) {
+    const verbs = [
+      collection.add(entry),
+      collection.remove(match),
+      collection.ensure(entry),
+      collection.add(entry),
+      collection.remove(match),
+      collection.add(entry),
+      collection.add(entry),
+    ]
+    const results = await Promise.allSettled(verbs)
+    const codes = results.map((one) => (one.status === 'fulfilled' ? 'done' : one.reason.code))
+    t.same(codes, ['done', 'done', 'done', 'EEXIST', 'done', 'done', 'EEXIST'], what)
+  }
+})
+
 t.test('an htb with other options', await needs('namespaces', 'qdisc:htb'), async (t) => {
   const red = await scratch(t)
   const bridge = await createBridge({ name: 'bridge', namespace: red, up: true })

@@ -21,7 +21,7 @@ import {
   isForTunnel,
   type NewFdbEntry,
 } from './fdb-options.js'
-import { fdbRemovals, newFdbRequests, type Place, placeOf } from './fdb-place.js'
+import { fdbRemovals, newFdbRequests, placeOf } from './fdb-place.js'
 import type { Link } from './link.js'
 import { defineLinkFacet } from './link-facet.js'
 import { indexIfGiven } from './link-lookup.js'
@@ -131,6 +131,10 @@ export class LinkFdb {
   async add(given: NewFdbEntry | FdbEntry): Promise<void> {
     const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
     checkFdbEntry(entry, 'entry')
+    await this.#inTurn(entry, () => this.#add(entry))
+  }
+
+  async #add(entry: NewFdbEntry): Promise<void> {
     const what = this.#what('add', entry)
     const found = placeOf(this.#link, entry, 'entry')
     const place = found instanceof Promise ? await found : found
@@ -149,19 +153,27 @@ export class LinkFdb {
   }
 
   /** Adds an entry, in place of those for the same address (and VLAN). A VXLAN has no replacing of its all-zeros and multicast entries. */
-  async replace(entry: NewFdbEntry | FdbEntry): Promise<void> {
-    await this.#put(entry, NLM_F_CREATE | NLM_F_REPLACE, 'replace')
+  async replace(given: NewFdbEntry | FdbEntry): Promise<void> {
+    const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
+    checkFdbEntry(entry, 'entry')
+    await this.#inTurn(entry, () => this.#put(entry, NLM_F_REPLACE, 'replace'))
   }
 
   /** VXLAN: one more destination for the same address. Nothing happens when it is there already. */
-  async append(entry: NewFdbEntry | FdbEntry): Promise<void> {
-    await this.#put(entry, NLM_F_CREATE | NLM_F_APPEND, 'append')
+  async append(given: NewFdbEntry | FdbEntry): Promise<void> {
+    const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
+    checkFdbEntry(entry, 'entry')
+    await this.#inTurn(entry, () => this.#put(entry, NLM_F_APPEND, 'append'))
   }
 
   /** Makes sure that there is such an entry, and touches nothing when there is. */
   async ensure(given: NewFdbEntry | FdbEntry): Promise<EnsuredFdbEntry> {
     const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
     checkFdbEntry(entry, 'entry')
+    return this.#inTurn(entry, () => this.#ensure(entry))
+  }
+
+  async #ensure(entry: NewFdbEntry): Promise<EnsuredFdbEntry> {
     const place = await placeOf(this.#link, entry, 'entry')
     // A bridge has its own addresses in the same database as those of its ports.
     const isBridgesOwn = this.#isBridge && place.index === this.#link.index
@@ -169,23 +181,12 @@ export class LinkFdb {
     const databases = [...(place.master ? [false] : []), ...(place.self ? [true] : [])]
     const looks = databases.map((self) => fdbMatchIn(entry, port, self && !isBridgesOwn))
     const search = () => Promise.all(looks.map((look) => this.find(look)))
-    return inTurn(this.#namespace, `fdb ${place.index} ${normalMac(entry.mac)}`, () =>
-      this.#ensure(entry, place, databases, search),
-    )
-  }
-
-  async #ensure(
-    entry: NewFdbEntry,
-    place: Place,
-    databases: readonly boolean[],
-    search: () => Promise<(FdbEntry | undefined)[]>,
-  ): Promise<EnsuredFdbEntry> {
     const known = await search()
     const last = known.at(-1)
     const isAsAsked = known.every((one, i) => one !== undefined && isFdbAsAsked(one, entry, databases[i] === true))
     if (last !== undefined && isAsAsked) return { entry: last, changed: false }
     const appends = place.self && isForTunnel(entry) && hasManyDestinations(entry.mac)
-    await (appends ? this.append(entry) : this.replace(entry))
+    await (appends ? this.#put(entry, NLM_F_APPEND, 'append') : this.#put(entry, NLM_F_REPLACE, 'replace'))
     const made = (await search()).at(-1)
     if (made === undefined)
       throw namedError('ENOENT', 'RTM_GETNEIGH', `the forwarding entry for ${entry.mac} was removed at once`)
@@ -199,6 +200,10 @@ export class LinkFdb {
   async remove(given: FdbMatch | FdbEntry): Promise<void> {
     const match = fdbMatchOf(given, this.#link.index, this.#isBridge)
     checkFdbMatch(match, 'entry')
+    await this.#inTurn(match, () => this.#remove(match))
+  }
+
+  async #remove(match: FdbMatch): Promise<void> {
     const what = this.#what('remove', match)
     let { port } = match
     const isAnywhere = this.#isBridge && port === undefined
@@ -259,9 +264,13 @@ export class LinkFdb {
     }
   }
 
-  async #put(given: NewFdbEntry | FdbEntry, flags: number, verb: string): Promise<void> {
-    const entry = fdbEntryOf(given, this.#link.index, this.#isBridge)
-    checkFdbEntry(entry, 'entry')
+  /** Some look first: what comes after them in the same tick, about the same address, must not overtake them. */
+  #inTurn<T>({ mac }: FdbMatch, work: () => Promise<T>): Promise<T> {
+    return inTurn(this.#namespace, `fdb ${normalMac(mac)}`, work)
+  }
+
+  async #put(entry: NewFdbEntry, flag: number, verb: string): Promise<void> {
+    const flags = NLM_F_CREATE | flag
     const found = placeOf(this.#link, entry, 'entry')
     const place = found instanceof Promise ? await found : found
     // A bridge has one place for an address: with one more destination in its VXLAN port it is moved there.

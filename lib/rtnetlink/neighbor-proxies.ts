@@ -23,6 +23,9 @@ export interface NewProxy extends Pick<NewNeighbor, 'address' | 'router' | 'prot
 
 export type ProxyMatch = Pick<NewProxy, 'address' | 'link'>
 
+const matchKeys = ['address', 'link'] as const
+const newKeys = [...matchKeys, 'router', 'protocol'] as const
+
 /** Which one a row of `list` is. */
 function proxyMatchOf(given: ProxyMatch | Neighbor): ProxyMatch {
   return isNeighborRow(given) ? { address: given.address, link: given.index || undefined } : given
@@ -67,7 +70,7 @@ export class NeighborProxies {
   /** The proxy for this address on this link (without `link`: on all), or undefined. */
   async find(match: ProxyMatch | Neighbor): Promise<Neighbor | undefined> {
     const what = `no proxy for ${match?.address} in ${labelOf(this.#namespace)}`
-    const asked = this.#question('RTM_GETNEIGH', proxyMatchOf(match), 'match', ['address', 'link'], what)
+    const asked = this.#question('RTM_GETNEIGH', proxyMatchOf(match), 'match', matchKeys, what)
     const question = asked instanceof Promise ? await asked : asked
     try {
       return await ask(this.#namespace, question, (message) => readNeighbor(neighborMessage.decode(message)))
@@ -88,49 +91,61 @@ export class NeighborProxies {
   /** Adds a proxy. Rejects with EEXIST when there is one: the kernel would pass over that, so netkit looks first. */
   async add(given: NewProxy | Neighbor): Promise<void> {
     const proxy = proxyOf(given)
-    const request = this.#request(proxy, 'add')
-    const { address, link } = proxy
-    if ((await this.find({ address, link })) !== undefined)
-      throw namedError('EEXIST', 'RTM_NEWNEIGH', `cannot add the proxy for ${address}`)
-    await change(this.#namespace, request instanceof Promise ? await request : request)
+    await this.#inTurn(proxy, newKeys, async () => {
+      const asked = this.#request(proxy, 'add')
+      const request = asked instanceof Promise ? await asked : asked
+      const { address } = proxy
+      if ((await this.find({ address, link: request.header.index || undefined })) !== undefined)
+        throw namedError('EEXIST', 'RTM_NEWNEIGH', `cannot add the proxy for ${address}`)
+      await change(this.#namespace, request)
+    })
   }
 
   /** Adds a proxy, in place of the one for the same address on the link. */
-  async replace(proxy: NewProxy | Neighbor): Promise<void> {
-    const request = this.#request(proxyOf(proxy), 'replace')
-    await change(this.#namespace, request instanceof Promise ? await request : request)
+  async replace(given: NewProxy | Neighbor): Promise<void> {
+    const proxy = proxyOf(given)
+    await this.#inTurn(proxy, newKeys, async () => {
+      const asked = this.#request(proxy, 'replace')
+      await change(this.#namespace, asked instanceof Promise ? await asked : asked)
+    })
   }
 
   /** Makes sure that there is such a proxy, and touches nothing when there is. */
   async ensure(given: NewProxy | Neighbor): Promise<EnsuredProxy> {
     const proxy = proxyOf(given)
-    const request = await this.#request(proxy, 'replace')
-    const match = { address: String(request.attributes.destination), link: request.header.index || undefined }
-    const { address, link = 0 } = match
-    return inTurn(this.#namespace, `proxy ${link} ${address}`, () => this.#ensure(proxy, match, request))
-  }
-
-  async #ensure(proxy: NewProxy, match: ProxyMatch, request: NeighborAsk): Promise<EnsuredProxy> {
-    const known = await this.find(match)
-    const isAsAsked =
-      known !== undefined &&
-      (proxy.router === undefined || known.flags.includes('router') === proxy.router) &&
-      (proxy.protocol === undefined || protocolNumber(known.protocol ?? 0) === protocolNumber(proxy.protocol))
-    if (isAsAsked) return { proxy: known, changed: false }
-    const [, made] = await allOrFirstError([change(this.#namespace, request), this.get(match)])
-    return { proxy: made, changed: true }
+    return this.#inTurn(proxy, newKeys, async () => {
+      const request = await this.#request(proxy, 'replace')
+      const match = { address: proxy.address, link: request.header.index || undefined }
+      const known = await this.find(match)
+      const isAsAsked =
+        known !== undefined &&
+        (proxy.router === undefined || known.flags.includes('router') === proxy.router) &&
+        (proxy.protocol === undefined || protocolNumber(known.protocol ?? 0) === protocolNumber(proxy.protocol))
+      if (isAsAsked) return { proxy: known, changed: false }
+      const [, made] = await allOrFirstError([change(this.#namespace, request), this.get(match)])
+      return { proxy: made, changed: true }
+    })
   }
 
   /** Removes a proxy. Rejects with ENOENT when there is none. */
-  async remove(match: ProxyMatch | Neighbor): Promise<void> {
-    const what = `cannot remove the proxy for ${match?.address}`
-    const asked = this.#question('RTM_DELNEIGH', proxyMatchOf(match), 'proxy', ['address', 'link'], what)
-    await change(this.#namespace, asked instanceof Promise ? await asked : asked)
+  async remove(given: ProxyMatch | Neighbor): Promise<void> {
+    const match = proxyMatchOf(given)
+    await this.#inTurn(match, matchKeys, async () => {
+      const what = `cannot remove the proxy for ${match.address}`
+      const asked = this.#question('RTM_DELNEIGH', match, 'proxy', matchKeys, what)
+      await change(this.#namespace, asked instanceof Promise ? await asked : asked)
+    })
+  }
+
+  /** Since `add` looks first: what comes after it in the same tick must not overtake it. */
+  #inTurn<T>(proxy: NewProxy, keys: readonly string[], work: () => Promise<T>): Promise<T> {
+    const { address } = checkNeighborMatch(proxy, 'proxy', keys)
+    return inTurn(this.#namespace, `proxy ${address}`, work)
   }
 
   #request(proxy: NewProxy, verb: string): NeighborAsk | Promise<NeighborAsk> {
-    const keys = ['address', 'link', 'router', 'protocol']
-    const asked = this.#question('RTM_NEWNEIGH', proxy, 'proxy', keys, `cannot ${verb} the proxy for ${proxy?.address}`)
+    const what = `cannot ${verb} the proxy for ${proxy.address}`
+    const asked = this.#question('RTM_NEWNEIGH', proxy, 'proxy', newKeys, what)
     const { router, protocol } = proxy
     if (router !== undefined) checkBoolean(router, 'proxy.router')
     if (protocol !== undefined) checkProtocol(protocol, 'proxy.protocol')
