@@ -105,6 +105,27 @@ t.test('reading', able, async (t) => {
   t.equal(JSON.parse(JSON.stringify(store.links)).length, 2)
 })
 
+t.test('links by name, among many', withIp, async (t) => {
+  const red = await scratch(t)
+  await using store = await red.store({ links: true })
+  await Promise.all(Array.from({ length: 1000 }, (_, i) => createBridge({ name: `br${i}`, namespace: red })))
+  await store.waitFor((one) => one.links.size === 1001)
+  const index = store.link('br999')?.index as number
+  t.equal(store.link(index)?.name, 'br999')
+  const start = performance.now()
+  for (let i = 0; i < 1000; i++) store.link('br999')
+  t.ok(performance.now() - start < 500, `${performance.now() - start} ms`)
+  await ipDo(red, 'link', 'property', 'add', 'dev', 'br999', 'altname', 'another')
+  await ipDo(red, 'link', 'set', 'br999', 'name', 'renamed')
+  await store.waitFor((one) => one.link('another')?.name === 'renamed')
+  t.equal(store.link('renamed')?.index, index)
+  t.equal(store.link('br999'), undefined)
+  await ipDo(red, 'link', 'delete', 'renamed')
+  await store.waitFor((one) => one.link('another') === undefined)
+  t.equal(store.link('renamed'), undefined)
+  t.equal(store.link(index), undefined)
+})
+
 t.test('changes', able, async (t) => {
   const red = await scratch(t)
   await using store = await red.store({ links: true })

@@ -217,7 +217,7 @@ t.test('after a loss, the difference', withIp, async (t) => {
   ])
   await eventually(() => resyncs > 0)
   const truth = await red.routes.list({ table: 'all' })
-  await eventually(() => known.size === truth.length && addresses.has('10.0.0.3/24'))
+  await eventually(() => known.size === truth.length && addresses.has('10.0.0.3/24'), 30_000)
   for (const route of truth) if (known.get(key(route))?.via !== route.via) t.fail(`${key(route)} differs`)
   t.ok(resyncs >= 1, `${resyncs} times`)
   t.equal(known.get('10.100.0.0/32 main undefined')?.via, '10.0.0.8')
@@ -304,6 +304,34 @@ t.test('ends', able, async (t) => {
     await red.close()
     await left
   })
+})
+
+t.test('how it ended is told once, and where the caller waits', able, async (t) => {
+  const red = await scratch(t)
+  const controller = new AbortController()
+  await using watch = red.watch({ links: true, signal: controller.signal })
+  await watch.ready
+  async function consumer() {
+    for await (const _ of watch) t.fail('nothing happens')
+  }
+  const both = [consumer(), watch.next()]
+  await new Promise(setImmediate)
+  setTimeout(() => controller.abort(), 10)
+  const [first, second] = await Promise.allSettled(both)
+  t.match(first, { status: 'rejected', reason: { name: 'AbortError', stack: /at async consumer/ } })
+  t.match(second, { status: 'fulfilled', value: { done: true } })
+  t.match(await watch.next(), { done: true })
+})
+
+t.test('closed by another listener of the same event', able, async (t) => {
+  const red = await scratch(t)
+  await using store = await red.store({ links: true })
+  const watch = red.watch({ links: true })
+  await watch.ready
+  store.onChange(() => void watch.close())
+  await createBridge({ name: 'br0', namespace: red })
+  await store.waitFor((one) => one.link('br0') !== undefined)
+  t.match(await watch.next(), { done: true })
 })
 
 t.test('wrong arguments', able, async (t) => {

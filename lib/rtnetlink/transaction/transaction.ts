@@ -77,7 +77,15 @@ class Transaction {
       this.#undo.push(...(await undo(true)).reverse())
       throw error
     }
-    this.#undo.push(...(await undo(false)).reverse())
+    try {
+      this.#undo.push(...(await undo(false)).reverse())
+    } catch (error) {
+      // It was done, and what undoes it could not be found out: the same again, when it is undone.
+      this.#undo.push(async () => {
+        for (const step of await undo(false)) await step()
+      })
+      throw error
+    }
   }
 
   /** Calls the function; rejects when the signal fires meanwhile, whatever the function goes on with. */

@@ -352,7 +352,10 @@ export class Hub {
   }
 
   #tell(object: ObjectName, event: NetworkEvent): void {
-    for (const listener of [...this.#listeners]) if (listener.objects.has(object)) listener.onEvent(event)
+    for (const listener of [...this.#listeners]) {
+      // One may have been closed by what another did with the event.
+      if (listener.objects.has(object) && this.#listeners.has(listener)) listener.onEvent(event)
+    }
   }
 
   #fail(error: unknown): void {

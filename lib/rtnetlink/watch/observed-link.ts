@@ -61,6 +61,7 @@ export const observedLink: Observed<Link> = {
     return family === AF_UNSPEC ? new Link(namespace, copyOf(source.bytes, start, end), false) : undefined
   },
   key: (link) => String(link.index),
+  placesOf: (link) => namesOf(link).map(byName),
   same: sameLink,
   effect(rows, link, { type }) {
     const effect = simpleEffect(observedLink, rows, link, type)
@@ -73,6 +74,15 @@ export const observedLink: Observed<Link> = {
     const { family, index } = linkMessage.header.decode(source, start, end - start)
     return family !== AF_UNSPEC && type === RTM_NEWLINK ? oneLink(index) : undefined
   },
+}
+
+function namesOf({ name, alternativeNames }: Link): string[] {
+  return [name, ...alternativeNames]
+}
+
+/** The place at which a link with a name, or alternative name, is found. */
+export function byName(name: string): string {
+  return `name ${name}`
 }
 
 function oneLink(index: number): Part<Link> {

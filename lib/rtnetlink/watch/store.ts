@@ -16,6 +16,7 @@ import type { Route } from '../route.js'
 import type { Rule } from '../rule.js'
 import type { NetworkEvent, ObjectName, WatchedObjects } from './events.js'
 import type { Hub, Listener } from './hub.js'
+import { byName } from './observed-link.js'
 import type { Rows } from './rows.js'
 import { hubOf, selected, selectionKeys, Watch, type WatchSelection } from './watch.js'
 
@@ -129,12 +130,14 @@ export class Store implements AsyncDisposable {
   }
 
   #rowsOf<O extends ObjectName>(object: O): StoreRows<WatchedObjects[O]> {
-    return new StoreRows(() => {
-      if (this.#closing !== undefined) throw this.#isClosed()
-      const rows = this.#objects.has(object) ? this.#hub.rows(object) : undefined
-      if (rows === undefined) throw valueError('store', object, 'was not selected when the store was opened')
-      return rows as unknown as Rows<WatchedObjects[O]>
-    })
+    return new StoreRows(() => this.#known(object))
+  }
+
+  #known<O extends ObjectName>(object: O): Rows<WatchedObjects[O]> {
+    if (this.#closing !== undefined) throw this.#isClosed()
+    const rows = this.#objects.has(object) ? this.#hub.rows(object) : undefined
+    if (rows === undefined) throw valueError('store', object, 'was not selected when the store was opened')
+    return rows as unknown as Rows<WatchedObjects[O]>
   }
 
   #isClosed(): Error {
@@ -162,9 +165,8 @@ export class Store implements AsyncDisposable {
 
   /** A link by its name, an alternative name, or its index; undefined when there is none. */
   link(link: string | number): Link | undefined {
-    return this.links.find(
-      ({ index, name, alternativeNames }) => index === link || name === link || alternativeNames.includes(String(link)),
-    )
+    const rows = this.#known('link')
+    return typeof link === 'number' ? rows.of(String(link))[0] : rows.at(byName(link))[0]
   }
 
   /** What changes from now on, as a watch of the same objects: ends with `close()` of its own, or with the namespace. */

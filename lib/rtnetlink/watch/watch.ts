@@ -100,6 +100,8 @@ export class Watch implements AsyncIterableIterator<NetworkEvent, undefined>, As
   readonly #signal: AbortSignal | undefined
   readonly #waiting: Waiting[] = []
   #failure: { error: unknown } | undefined
+  /** Somebody was rejected with it. */
+  #isTold = false
   #closing: Promise<void> | undefined
 
   /** @internal Watches come from `namespace.watch`. */
@@ -160,8 +162,11 @@ export class Watch implements AsyncIterableIterator<NetworkEvent, undefined>, As
     this.#queue.clear()
     this.#closing = this.#hub.remove(this.#listener)
     for (const { resolve, reject } of this.#waiting.splice(0)) {
-      if (failure === undefined) resolve(DONE)
-      else reject(failure.error)
+      if (failure === undefined || this.#isTold) resolve(DONE)
+      else {
+        this.#isTold = true
+        reject(failure.error)
+      }
     }
   }
 
@@ -176,13 +181,16 @@ export class Watch implements AsyncIterableIterator<NetworkEvent, undefined>, As
   async next(): Promise<IteratorResult<NetworkEvent, undefined>> {
     const event = this.#queue.shift()
     if (event !== undefined) return { done: false, value: event }
-    if (this.#failure !== undefined) {
-      const { error } = this.#failure
-      this.#failure = undefined
-      throw error
+    if (this.#failure !== undefined && !this.#isTold) {
+      this.#isTold = true
+      throw atCaller(this.#failure.error)
     }
     if (this.#closing !== undefined) return DONE
-    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    try {
+      return await new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    } catch (error) {
+      throw atCaller(error)
+    }
   }
 
   /** As `close`: the loop calls it when it is left. */
