@@ -3,11 +3,14 @@ import { spawnSync } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { test } from 'tap'
+import tap, { test } from 'tap'
 import { allDefinitions } from '../dist/netlink/message.js'
 import type { FuzzTarget } from './fuzz/target.js'
 import { packageFolder } from './support/program.js'
 import '../dist/index.js'
+
+// On a machine that has much else to do, what takes 10 s takes minutes.
+tap.setTimeout(240_000)
 
 const folder = join(packageFolder, '.test-build/fuzz')
 

@@ -81,7 +81,6 @@ const sit: Row[] = [
     shows: { encap: { type: 'gue', sport: 5000, dport: 5555, csum: true, remcsum: false } },
     fou: true,
   },
-  { options: { external: true }, words: 'external', shows: { external: true } },
 ]
 
 const ip6tnl: Row[] = [

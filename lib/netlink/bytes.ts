@@ -22,7 +22,7 @@ let poolUsed = 0
 export function copyOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
   const length = end - start
   // Not slice(): of a Buffer that is no copy.
-  if (length > POOL_SIZE / 8) return new Uint8Array(bytes.subarray(start, end))
+  if (length > POOL_SIZE / 8) return Buffer.from(bytes.subarray(start, end))
   if (poolUsed + length > POOL_SIZE) {
     pool = new Uint8Array(POOL_SIZE)
     poolUsed = 0

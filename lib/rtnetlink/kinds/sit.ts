@@ -9,21 +9,16 @@ import { checkBoolean, valueError } from '../../validate.js'
 import { AF_INET, checkPrefix, formatIp } from '../../values/ip.js'
 import { carried, ipTunnel4Wire, type TunnelDevice } from './iptunnel-attributes.js'
 import { defineKind } from './registry.js'
-import {
-  type Ipv4TunnelOptions,
-  ipv4,
-  ipv6,
-  type StateOf,
-  type TunnelParent,
-  tunnelKind,
-  withoutFalse,
-} from './tunnel-attributes.js'
+import { type Ipv4TunnelOptions, ipv4, ipv6, type StateOf, type TunnelParent, tunnelKind } from './tunnel-attributes.js'
 
 const { SIT_ISATAP } = headerConstants({ SIT_ISATAP: 1 })
 const { any, ipv4: ipip, ipv6: ip6ip, mpls: mplsip } = carried
 
+// It takes no ends from outside.
+const { external: _, ...shared } = ipTunnel4Wire
+
 const wire = {
-  ...ipTunnel4Wire,
+  ...shared,
   // The kernel's number is of the machine's byte order, though it is called one of the network's.
   flags: [8, 'IFLA_IPTUN_FLAGS', attributeU16],
   mode: [9, 'IFLA_IPTUN_PROTO', words(attributeU8, { any, ipip, ip6ip, mplsip })],
@@ -55,7 +50,7 @@ export const sitAttributes = convertedAttributes(wire, {
   write({ isatap, sixRdPrefix, sixRdRelayPrefix, ...rest }, path) {
     if (isatap !== undefined) checkBoolean(isatap, `${path}.isatap`)
     return {
-      ...withoutFalse(rest, ['external']),
+      ...rest,
       ...(isatap === undefined ? {} : { flags: isatap ? SIT_ISATAP : 0 }),
       ...prefixAttributes(sixRdPrefix, `${path}.sixRdPrefix`, 'mappedPrefix', false),
       ...prefixAttributes(sixRdRelayPrefix, `${path}.sixRdRelayPrefix`, 'relayPrefix', true),
@@ -63,19 +58,14 @@ export const sitAttributes = convertedAttributes(wire, {
   },
   read({ flags, ...rest }) {
     return {
-      ...readPrefix(
-        readPrefix(withoutFalse(rest, ['external']), 'mappedPrefix', 'sixRdPrefix', 128),
-        'relayPrefix',
-        'sixRdRelayPrefix',
-        32,
-      ),
+      ...readPrefix(readPrefix(rest, 'mappedPrefix', 'sixRdPrefix', 128), 'relayPrefix', 'sixRdRelayPrefix', 32),
       ...(typeof flags === 'number' ? { isatap: (flags & SIT_ISATAP) !== 0 } : {}),
     }
   },
 })
 
 /** Options of sit. */
-export interface SitOptions extends TunnelDevice, Ipv4TunnelOptions {
+export interface SitOptions extends TunnelDevice, Omit<Ipv4TunnelOptions, 'external'> {
   /** Time to live, 1 to 255, or 'inherit' (0): the inner packet's. Default: 64. */
   ttl?: 'inherit' | number
   /** What it carries: 'ip6ip' (IPv6), 'ipip' (IPv4), 'mplsip', or 'any' of them. Default: 'ip6ip'. */
