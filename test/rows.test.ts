@@ -97,12 +97,14 @@ const cases: Record<string, Case> = {
   'forwarding entry of a bridge': {
     of: ({ bridge }) => bridge.fdb,
     new: () => ({ mac, port: 'port', sticky: true }),
-    row: (row) => row.mac === mac,
+    // A bridge with VLANs makes one for each of them, too.
+    row: (row) => row.mac === mac && row.vlan === undefined,
   },
   'forwarding entry of the bridge itself': {
     of: ({ bridge }) => bridge.fdb,
     new: () => ({ mac }),
-    row: (row) => row.mac === mac,
+    // A bridge with VLANs makes one for each of them, too.
+    row: (row) => row.mac === mac && row.vlan === undefined,
   },
   'forwarding entry of a VXLAN': {
     of: ({ vxlan }) => vxlan.fdb,
