@@ -180,6 +180,18 @@ t.test('queueing', await needs('namespaces', 'qdisc:htb', 'qdisc:clsact', 'filte
   }
 })
 
+t.test('VLANs', await needs('namespaces', 'kind:vxlan', 'bridge:vlan-filtering'), async (t) => {
+  const { vlans } = (await place(t)).bridge
+  await vlans.add({ id: 10, to: 12 })
+  const [row] = (await vlans.list()).filter(({ id }) => id === 10)
+  if (row === undefined) return void t.fail('is not listed')
+  t.same(await vlans.find(row), row)
+  t.same(await vlans.get(row), row)
+  await vlans.remove(row)
+  t.equal(await vlans.find(row), undefined)
+  await t.rejects(vlans.remove(row), { name: 'NetkitError', code: 'ENOENT' })
+})
+
 t.test(
   'filters by protocol, and a word that flush does not know',
   await needs('namespaces', 'filter:u32'),
