@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { type Address, createBridge, createVeth, type Link, type Namespace, type NewAddress } from '../dist/index.js'
+import { eventually } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { eventsOf } from './support/netlink.js'
 import { RANGE, refused, TYPE, VALUE, type Wrong } from './support/refused.js'
@@ -79,6 +80,8 @@ t.test('ensure tells what it changed', namespaces, async (t) => {
   const { red, br0, br1 } = await filled(t)
   const made = await red.addresses.ensure({ link: br0, address: '10.3.0.1/24', metric: 5 })
   t.match(made, { changed: true, created: true, changes: [] })
+  // The end of the detection of duplicate addresses is an event too.
+  await eventually(async () => (await red.addresses.list({ flags: ['tentative'] })).length === 0)
   const events = await eventsOf(t, red)
   const same = await red.addresses.ensure({ link: br0, address: '10.3.0.1/24', metric: 5 })
   t.match(same, { changed: false, created: false, changes: [] })

@@ -39,7 +39,8 @@ export async function makePair<K extends string>(
   checkNewLink(left, ends[0])
   checkNewLink(right, ends[1])
   const here = left.namespace ?? currentNamespace()
-  const there = right.namespace ?? currentNamespace()
+  // Not the process's own: who says where one end is does not expect the other on the machine.
+  const there = right.namespace ?? here
   const masters = [masterFor(here, left, ends[0]), masterFor(there, right, ends[1])] as const
   const [leftMaster, rightMaster] = areKnown(masters) ? masters : await Promise.all(masters)
   const near = place(left)

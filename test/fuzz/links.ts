@@ -14,6 +14,7 @@ const properties = Object.entries(Object.getOwnPropertyDescriptors(Link.prototyp
 
 /** What can be compared: not the collections that hang on a link. */
 function plain(value: unknown): unknown {
+  if (typeof value === 'function') return undefined
   const isCollection = typeof value === 'object' && value !== null && /^Link/.test(value.constructor?.name ?? '')
   return isCollection || typeof value === 'function' ? undefined : value
 }
