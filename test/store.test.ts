@@ -1,4 +1,5 @@
 /** The live picture of a namespace: that it is what a fresh list says, and that waiting for it works. */
+import { inspect } from 'node:util'
 import t, { type Test } from 'tap'
 import { createBridge, createVeth, type Namespace, type NetworkEvent, type Route, type Store } from '../dist/index.js'
 import { eventually } from './support/counting.js'
@@ -102,7 +103,9 @@ t.test('reading', able, async (t) => {
   t.equal(store.addresses.filter(({ index }) => index === br0.index).length, 1)
   t.ok(store.routes.toArray().some(({ table }) => table === 'local'))
   t.throws(() => store.namespaces.size, { code: 'ERR_INVALID_ARG_VALUE', message: /was not selected/ })
-  t.equal(JSON.parse(JSON.stringify(store.links)).length, 2)
+  t.equal(JSON.parse(JSON.stringify(store)).links.length, 2)
+  t.match(inspect(store), /links: StoreRows\(2\)/)
+  t.match(inspect(store), /fdb: StoreRows\(not there\)/)
 })
 
 t.test('links by name, among many', withIp, async (t) => {

@@ -42,6 +42,7 @@ t.test('requests, replies and ends', able, async (t) => {
   t.equal(read?.name, 'RTM_GETLINK')
   const answer = seen.replies.find(({ request }) => request === read)
   t.match(answer?.words, { name: 'RTM_NEWLINK', attributes: { IFLA_IFNAME: 'br0', IFLA_MTU: 1500 } })
+  t.notMatch(JSON.stringify(answer?.words), /malformed/, 'all of it')
   t.equal(seen.ends.length, seen.requests.length, 'each has an end')
   t.match(
     seen.ends.map(({ request, error }) => [request.name, (error as { code?: string } | undefined)?.code]),

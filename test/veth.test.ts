@@ -166,3 +166,11 @@ t.test('which name is taken', await needs('namespaces'), async (t) => {
   await t.rejects(make({ name: 'same' }, { name: 'same' }), taken(/, as both would have the name same: /))
   t.same((await red.links.list({ kind: 'veth' })).length, 0)
 })
+
+t.test('the second end is where the first is, unless it says so', namespaces, async (t) => {
+  const red = await scratch(t)
+  const [a, b] = await createVeth({ name: 'a', namespace: red })
+  const [c, d] = await createVeth({ name: 'c', namespace: red }, { name: 'd' })
+  for (const link of [a, b, c, d]) t.equal(link.namespace.inode, red.inode, link.name)
+  t.equal((await red.links.list({ kind: 'veth' })).length, 4)
+})

@@ -103,16 +103,12 @@ function describeAttributes(
         // What stands before it may decide what is in it.
         const siblings = table.decode(source, start, offset - 4, header)
         const inner = type.nested?.({ header, siblings })
-        const value =
-          inner === undefined
-            ? type.decode(source, offset, length, { header, siblings })
-            : describeAttributes(
-                inner.table,
-                source,
-                Math.min(offset + inner.skip, offset + length),
-                offset + length,
-                header,
-              )
+        const end = offset + length
+        const contents =
+          inner && describeAttributes(inner.table, source, Math.min(offset + inner.skip, end), end, header)
+        // What a request has as attributes may be something else in an answer (IFLA_INET_CONF).
+        const isNest = contents !== undefined && !('malformed' in contents)
+        const value = isNest ? contents : type.decode(source, offset, length, { header, siblings })
         put(name, value instanceof Uint8Array ? raw() : value, type.repeated === true)
       } catch (error) {
         if (!(error instanceof Malformed)) throw error

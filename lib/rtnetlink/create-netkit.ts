@@ -14,7 +14,7 @@ import { type NewLink, newLinkKeys } from './link-options.js'
  */
 export async function createNetkit(
   primary: NewLink & NetkitOptions,
-  peer: NewLink = { namespace: primary?.namespace },
+  peer: NewLink = {},
 ): Promise<[primary: Link<'netkit'>, peer: Link<'netkit'>]> {
   const { common, own } = kindOptions('netkit', primary, newLinkKeys, 'primary', true)
   return makePair({ kind: 'netkit', ends: ['primary', 'peer'], data: own }, common, peer)
@@ -26,7 +26,7 @@ export async function createNetkit(
  */
 export async function createVxcan(
   left: NewLink,
-  right: NewLink = { namespace: left?.namespace },
+  right: NewLink = {},
 ): Promise<[left: Link<'vxcan'>, right: Link<'vxcan'>]> {
   return makePair({ kind: 'vxcan', ends: ['left', 'right'] }, left, right)
 }

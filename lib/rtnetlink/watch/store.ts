@@ -60,12 +60,22 @@ export class StoreRows<R extends object> implements Iterable<R> {
     return [...this]
   }
 
-  toJSON(): R[] {
-    return this.toArray()
+  /** Nothing, for what was not selected. */
+  toJSON(): R[] | undefined {
+    return this.#isThere() ? this.toArray() : undefined
   }
 
   [inspect.custom](): string {
-    return `StoreRows(${this.#rows().size})`
+    return this.#isThere() ? `StoreRows(${this.size})` : 'StoreRows(not there)'
+  }
+
+  /** Whether it was selected, and the store is open. */
+  #isThere(): boolean {
+    try {
+      return this.size >= 0
+    } catch {
+      return false
+    }
   }
 }
 
