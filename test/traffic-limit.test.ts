@@ -175,3 +175,46 @@ t.test('wrong limits', await needs('namespaces'), async (t) => {
     await refused(t, JSON.stringify(limits) ?? 'nothing', () => left.limit(limits as Wrong), code, message)
   }
 })
+
+t.test('the queue goes with the link', shaping, async (t) => {
+  const red = await scratch(t)
+  const queues = async () => (await red.links.list({ kind: 'ifb' })).map(({ name }) => name)
+  const limited = async (index: number) => {
+    const [link] = await createVeth({ namespace: red, index }, { namespace: red })
+    await link.limit({ ingress: '8mbit', ingressBy: 'queue' })
+    t.same(await queues(), [`nk-limit-${index}`])
+    return link
+  }
+  await (await limited(100)).delete()
+  t.same(await queues(), [], 'deleted')
+  await red.links.removeMany([await limited(100)])
+  t.same(await queues(), [], 'removed with others')
+  const blue = await scratch(t)
+  const moved = await limited(100)
+  await moved.set({ namespace: blue })
+  t.same(await queues(), [], 'moved')
+  t.same(await moved.limits(), {})
+  t.same(await moved.limit({ ingress: '8mbit', ingressBy: 'queue' }), { changed: true })
+})
+
+t.test("what nobody removed is in nobody's way", shaping, async (t) => {
+  const red = await scratch(t)
+  const queues = async () => (await red.links.list({ kind: 'ifb' })).map(({ name }) => name)
+  const make = async (index: number) => {
+    const [link, peer] = await createVeth({ namespace: red, index }, { namespace: red })
+    await link.limit({ ingress: '8mbit', ingressBy: 'queue' })
+    return { link, peer }
+  }
+  const first = await make(100)
+  const other = await make(102)
+  await red.links.add({ kind: 'ifb', name: 'nk-limit-mine' })
+  await first.peer.delete()
+  t.same((await queues()).sort(), ['nk-limit-100', 'nk-limit-102', 'nk-limit-mine'], 'netkit does not know of it')
+  const again = await make(100)
+  t.match(await again.link.limits(), { ingress: { rate: 8_000_000, by: 'queue' } }, 'taken over')
+  await again.peer.delete()
+  t.same(await other.link.limit({ ingress: null }), { changed: true })
+  const [last] = await createVeth({ namespace: red, index: 104 }, { namespace: red })
+  await last.limit({ ingress: '8mbit', ingressBy: 'queue' })
+  t.same((await queues()).sort(), ['nk-limit-104', 'nk-limit-mine'], 'swept')
+})

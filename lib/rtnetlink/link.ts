@@ -14,6 +14,7 @@ import { type AddressTraits, checkAddressFilter, traitKeys } from './address-fil
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { addAlternativeNames, removeAlternativeName } from './alternative-names.js'
+import { removeCompanion } from './companions.js'
 import { flagNames, linkFlags } from './constants.js'
 import { checkPortOptions, kindOptions, withIndexes } from './kind-options.js'
 import { kindOf, type LinkKindStates, type LinkKinds } from './kinds/registry.js'
@@ -235,6 +236,7 @@ export class Link<K extends string = string> extends LinkProperties {
       await this.#follow(target, [this.name, name], settings.mac)
       throw error
     }
+    await removeCompanion(this.#namespace, this.index)
     this.#namespace = target
     this.#take(await fetchLink(target, name, `cannot find ${name}, which was moved to ${labelOf(target)}`))
     return this
@@ -317,6 +319,7 @@ export class Link<K extends string = string> extends LinkProperties {
       if (!hasCode(error, 'ENODEV')) throw error
     }
     this.#deleted = true
+    await removeCompanion(this.#namespace, this.index)
   }
 
   /** Gives the link one more name, of up to 127 bytes, by which it is found too. Rejects with EEXIST when it is taken. */

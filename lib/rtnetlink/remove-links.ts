@@ -4,11 +4,12 @@ import { sameNamespace } from '../namespace/identity.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { checkInteger, checkOptions, typeError, valueError } from '../validate.js'
+import { removeCompanion } from './companions.js'
 import { chosenIndex } from './create-link.js'
 import type { Link } from './link.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
 import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
-import { change, changeMany } from './talk.js'
+import { allOrFirstError, change, changeMany } from './talk.js'
 
 /** Which links `removeMany` deletes: these, or all of a group. */
 export type LinksToRemove = readonly LinkReference[] | { group: number }
@@ -42,6 +43,7 @@ export async function removeLinks(namespace: Namespace, which: LinksToRemove, al
   if (links.length === 0) return []
   if (asGroup !== undefined) {
     await removeGroup(namespace, asGroup)
+    await removeCompanions(namespace, links)
     return links
   }
   const group = freeGroup(all)
@@ -49,6 +51,7 @@ export async function removeLinks(namespace: Namespace, which: LinksToRemove, al
     async () => {
       await gather(namespace, links, group)
       await removeGroup(namespace, group)
+      await removeCompanions(namespace, links)
       return links
     },
     // Those that are gone cannot get their group back.
@@ -95,6 +98,10 @@ function passOverGone(error: unknown): void {
   const all = (error as { errors?: unknown[] }).errors ?? [error]
   const other = all.find((one) => !hasCode(one, 'ENODEV'))
   if (other !== undefined) throw other
+}
+
+async function removeCompanions(namespace: Namespace, links: readonly Link[]): Promise<void> {
+  await allOrFirstError(links.map(({ index }) => removeCompanion(namespace, index)))
 }
 
 async function removeGroup(namespace: Namespace, group: number): Promise<void> {

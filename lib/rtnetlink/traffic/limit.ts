@@ -1,9 +1,11 @@
 /** `link.limit`: a rate for what leaves a link and one for what comes in, without a word of queueing disciplines. */
 import { hasCode, namedError, undoOnFailure } from '../../errors.js'
 import { checkOneOf, checkOptions } from '../../validate.js'
+import { accompany, unaccompany } from '../companions.js'
 import { createLink } from '../create-link.js'
 import type { Link } from '../link.js'
 import { defineLinkFacet } from '../link-facet.js'
+import { allOrFirstError } from '../talk.js'
 import { inTurn } from '../turns.js'
 import { lacksAction } from './failure.js'
 import type { TrafficFilter } from './filter.js'
@@ -23,7 +25,7 @@ export interface LinkLimits {
   latency?: number
   /**
    * 'police' drops what is over the rate; 'queue' leads the packets through an ifb link ('nk-limit-' and the link's index),
-   * where they wait as those that leave do. Default: 'police', and 'queue' where the kernel has no police action.
+   * where they wait as those that leave do; it goes with the limit and with `link.delete()`. Default: 'police', and 'queue' where the kernel has no police action.
    */
   ingressBy?: 'police' | 'queue'
 }
@@ -51,6 +53,8 @@ const COOKIE = '6e65746b6974206c696d697400'
 const COOKIE_WITH_QDISC = '6e65746b6974206c696d697401'
 
 const parent = 'ingress'
+const QUEUE = 'nk-limit-'
+const queueName = (index: number) => `${QUEUE}${index}`
 
 const shaped = (rate: number, mtu: number) => Math.ceil(Math.max(32_768, 2 * (mtu + 32), rate / 800))
 const policed = (rate: number) => Math.ceil(Math.max(131_072, rate / 160))
@@ -132,6 +136,7 @@ async function limitIngress(link: Link, rate: number, wanted: Wanted): Promise<b
     return limitIngress(link, rate, wanted)
   }
   if (own !== undefined) return adjust(link, own, rate, wanted)
+  await sweep(link)
   const place = await link.qdiscs.find({ parent: 'clsact' })
   if (place === undefined) await link.qdiscs.add({ kind: 'clsact' })
   const cookie = place === undefined ? COOKIE_WITH_QDISC : COOKIE
@@ -156,7 +161,10 @@ async function limitIngress(link: Link, rate: number, wanted: Wanted): Promise<b
 async function adjust(link: Link, own: TrafficFilter, rate: number, wanted: Wanted): Promise<boolean> {
   if (wayOf(own) === 'police') return police(link, rate, wanted, own.actions[0]?.cookie ?? COOKIE)
   const ifb = await queueOf(link, own)
-  if (ifb !== undefined) return shape(ifb, rate, wanted)
+  if (ifb !== undefined) {
+    if (ifb.name === queueName(link.index)) accompany(link.namespace, link.index, ifb.name)
+    return shape(ifb, rate, wanted)
+  }
   await unlimitIngress(link)
   return limitIngress(link, rate, { ...wanted, by: 'queue' })
 }
@@ -168,13 +176,29 @@ async function police(link: Link, rate: number, { burst }: Wanted, cookie: strin
   return (await link.filters.ensure({ kind: 'u32', parent, preference: PREFERENCE, actions })).changed
 }
 
+/**
+ * Deletes the ifb links that nothing leads to: what is left of this link's index, as no filter of it is ours, and of links that
+ * went without netkit's knowing, as with a namespace or another program.
+ */
+async function sweep(link: Link): Promise<void> {
+  const { links } = link.namespace
+  const indexOf = ({ name }: Link) => (/^nk-limit-[1-9]\d*$/.test(name) ? Number(name.slice(QUEUE.length)) : undefined)
+  const queues = (await links.list({ kind: 'ifb' })).filter((one) => indexOf(one) !== undefined)
+  if (queues.length === 0) return
+  // Listed afterwards: whoever has made a queue meanwhile has a link.
+  const served = new Set((await links.list()).map(({ index }) => index))
+  served.delete(link.index)
+  await allOrFirstError(queues.filter((one) => !served.has(indexOf(one) as number)).map((one) => one.delete()))
+}
+
 async function queue(link: Link, rate: number, wanted: Wanted, cookie: string): Promise<boolean> {
-  const ifb = await createLink({ kind: 'ifb', name: `nk-limit-${link.index}`, namespace: link.namespace, up: true })
+  const ifb = await createLink({ kind: 'ifb', name: queueName(link.index), namespace: link.namespace, up: true })
   return undoOnFailure(
     async () => {
       await shape(ifb, rate, wanted)
       const actions = [{ kind: 'mirred', action: 'redirect', link: ifb, cookie }] as const
       await link.filters.add({ kind: 'u32', parent, preference: PREFERENCE, actions })
+      accompany(link.namespace, link.index, ifb.name)
       return true
     },
     () => ifb.delete(),
@@ -183,10 +207,14 @@ async function queue(link: Link, rate: number, wanted: Wanted, cookie: string): 
 
 async function unlimitIngress(link: Link): Promise<boolean> {
   const { own } = await ownFilter(link)
-  if (own === undefined) return false
+  if (own === undefined) {
+    await sweep(link)
+    return false
+  }
   const ifb = wayOf(own) === 'queue' ? await queueOf(link, own) : undefined
   await link.filters.remove({ parent, preference: PREFERENCE, handle: own.handle, kind: own.kind })
   await ifb?.delete()
+  unaccompany(link.namespace, link.index)
   if (own.actions[0]?.cookie !== COOKIE_WITH_QDISC) return true
   const left = [...(await link.filters.list({ parent })), ...(await link.filters.list({ parent: 'egress' }))]
   if (left.length === 0) await link.qdiscs.remove({ parent: 'clsact' })
