@@ -27,6 +27,7 @@ function watch(parser, path) {
     skipped: 0,
     failures: [],
     skips: [],
+    passes: [],
     blocks: 0,
     own: { ok: 0, failed: 0, skipped: 0 },
   }
@@ -54,6 +55,7 @@ function watch(parser, path) {
     }
     counts.blocks++
     counts.failures.push(...block.failures)
+    counts.passes.push(...block.passes)
     const found = block.failures.length > 0
     if (block.blocks > 0 && !isSkipped) {
       const own = ownTests(block)
@@ -67,6 +69,7 @@ function watch(parser, path) {
       counts.skips.push({ name, reason: reason || block.skips[0]?.reason || '' })
     } else if (result.ok) counts.passed++
     else counts.failed++
+    if (result.ok && !isSkipped) counts.passes.push(name)
     if (!result.ok && !isSkipped && !found) counts.failures.push({ name, details: describe(result.diag) })
   })
   return counts
@@ -79,8 +82,9 @@ function ownTests({ own }) {
 
 /**
  * A counter for one file's stream: `write(chunk)`, then `end()` for the result
- * `{ passed, failed, skipped, failures: [{ name, details }], skips: [{ name, reason }], unfinished }`, where `unfinished` is the
- * failure, if any, that stands for a stream without an end. `done()` is true once all that the plan announces has come.
+ * `{ passed, failed, skipped, failures: [{ name, details }], skips: [{ name, reason }], passes: [name], unfinished }`:
+ * `passes` are the blocks that ended well, with those that have blocks in them; `unfinished` is the failure, if any, that stands for a
+ * stream without an end. `done()` is true once all that the plan announces has come.
  */
 export function createCounter() {
   const parser = new Parser()
@@ -99,7 +103,7 @@ export function createCounter() {
     end() {
       parser.end()
       const own = ownTests(counts)
-      const { failures, skips } = counts
+      const { failures, skips, passes } = counts
       const passed = counts.passed + own.passed
       let failed = counts.failed + own.failed
       let skipped = counts.skipped + own.skipped
@@ -120,7 +124,7 @@ export function createCounter() {
       } else if (!final.ok && failed === 0) {
         add('bad TAP', describe({ failures: final.failures.map((failure) => failure.tapError ?? failure) }))
       }
-      return { passed, failed, skipped, failures, skips, unfinished }
+      return { passed, failed, skipped, failures, skips, passes, unfinished }
     },
   }
 }

@@ -6,7 +6,7 @@
  * Where there is no guest to be had it says why, and ends with 0.
  */
 import { readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { buildDemo, buildLib, buildNative, buildTest } from './build.mjs'
 import { runInGuest } from './kernels/guest.mjs'
 import { quoted } from './kernels/initramfs.mjs'
@@ -18,9 +18,10 @@ import { fail, filesIn, root } from './tools.mjs'
 const defaults = { seconds: '600', jobs: '1' }
 /**
  * How much longer a guest takes than this machine, and flags for the test files' node: QEMU is quicker at interpreting an interpreter
- * than at translating what a compiler keeps making.
+ * than at translating what a compiler keeps making. Reading the source maps of all modules would be a quarter of a file's time; tap
+ * reads those that a failure needs.
  */
-const inGuest = { NETKIT_TEST_SLOWNESS: '4', NETKIT_TEST_FLAGS: '--jitless --no-expose-wasm' }
+const inGuest = { NETKIT_TEST_SLOWNESS: '4', NETKIT_TEST_FLAGS: '--jitless --no-expose-wasm --no-enable-source-maps' }
 
 const usage = "usage: npm run test:kernels [-- --kernel=6.1|6.12 --jobs=N --seconds=N NAME… | --exec 'COMMANDS']"
 const options = { kernel: Object.keys(series).join(), exec: undefined, ...defaults }
@@ -42,12 +43,21 @@ function missedHere(name) {
   return (resultHere(name)?.skips ?? []).filter(({ reason }) => reason.startsWith('this kernel')).length
 }
 
+/** Whether a file asks something of the kernel, itself or through what it imports of test/support/. */
+function asks(file) {
+  const text = readFileSync(file, 'utf8')
+  const helpers = [...text.matchAll(/from ["'](\.\/support\/(?!needs\.)[\w-]+\.js)["']/g)].map(([, path]) =>
+    join(dirname(file), path),
+  )
+  return [text, ...helpers.map((helper) => readFileSync(helper, 'utf8'))].some((part) => requirement.test(part))
+}
+
 /** The files that ask something of the kernel, or that lacked it here; those that lacked most first. */
 function chooseNames() {
   const folder = join(root, '.test-build')
   const nameOf = (file) => relative(folder, file).replace(/\.test\.js$/, '')
   return filesIn(folder, (file) => file.endsWith('.test.js'))
-    .filter((file) => requirement.test(readFileSync(file, 'utf8')) || missedHere(nameOf(file)) > 0)
+    .filter((file) => asks(file) || missedHere(nameOf(file)) > 0)
     .map(nameOf)
     .sort((a, b) => missedHere(b) - missedHere(a))
 }
@@ -129,7 +139,7 @@ buildDemo()
 const files = names.length > 0 ? names.map(shortName) : chooseNames()
 if (files.length === 0) fail('no test file asks for anything of the kernel')
 // A file that hangs is a failure; files that there was no time for are not: what is begun late could not end.
-const startWithin = Math.floor(Number(options.seconds) * 0.6)
+const startWithin = Math.floor(Number(options.seconds) * 0.75)
 const flags = `--no-build --jobs=${quoted(options.jobs)} --start-within=${startWithin} --results="$NETKIT_RESULTS"`
 const command = `node scripts/test.mjs ${flags} ${files.map(quoted).join(' ')}`
 console.log(

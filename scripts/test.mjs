@@ -23,6 +23,8 @@ const jobs = Number(flags.find((flag) => flag.startsWith('--jobs='))?.slice(7) ?
 const showTap = flags.includes('--tap')
 const startWithin = Number(flags.find((flag) => flag.startsWith('--start-within='))?.slice(15) ?? Infinity)
 const resultsFile = flags.find((flag) => flag.startsWith('--results='))?.slice(10)
+// test:kernels thinks them good in its guests.
+const nodeFlags = (process.env.NETKIT_TEST_FLAGS ?? '').split(' ').filter(Boolean)
 const isKnown = (flag) => ['--tap', '--no-build'].includes(flag) || /^--(jobs|results|start-within)=/.test(flag)
 if (!(jobs >= 1) || !flags.every(isKnown)) fail('usage: npm test [-- NAME… --jobs=N --tap]')
 
@@ -45,7 +47,7 @@ function runFile(file, kind) {
   return new Promise((resolve) => {
     const start = performance.now()
     const script = join(root, 'scripts/test-file.mjs')
-    const [program, ...args] = [...prefix(kind), process.execPath, script, file, kind]
+    const [program, ...args] = [...prefix(kind), process.execPath, ...nodeFlags, script, file, kind]
     const child = spawn(program, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit', 'pipe'] })
     running.add(child)
     const chunks = []
@@ -58,7 +60,7 @@ function runFile(file, kind) {
         result = JSON.parse(Buffer.concat(chunks).toString())
       } catch {
         const failures = [{ name: `the file was not run to its end (${signal ?? `exit code ${code}`})`, details: '' }]
-        result = { passed: 0, failed: 1, skipped: 0, failures, skips: [], stderr: '', raw: '' }
+        result = { passed: 0, failed: 1, skipped: 0, failures, skips: [], passes: [], stderr: '', raw: '' }
       }
       resolve({ ...result, name: nameOf(file), seconds: (performance.now() - start) / 1000 })
     })
@@ -87,9 +89,9 @@ function report(result) {
 }
 
 /** For those who ask later what this kernel ran. */
-function keep({ name, passed, failed, skipped, seconds, skips, failures }) {
+function keep({ name, passed, failed, skipped, seconds, skips, passes, failures }) {
   const failedTests = failures.map((failure) => failure.name)
-  const text = JSON.stringify({ name, kernel: release(), passed, failed, skipped, seconds, skips, failedTests })
+  const text = JSON.stringify({ name, kernel: release(), passed, failed, skipped, seconds, skips, passes, failedTests })
   if (resultsDescriptor !== undefined) {
     writeSync(resultsDescriptor, `${text}\n`)
     return

@@ -28,11 +28,17 @@ function cell(result) {
   return parts.filter(Boolean).join(', ') || 'nothing'
 }
 
-/** The tests that were skipped here and ran there without failing. */
+/**
+ * The tests that were skipped here and passed there: themselves, or as a line of a test that passed (a skipped line of one has the
+ * test's name and its own). What there was no time for, or what a crash came before, did not pass.
+ */
 function gained(here, there) {
   const ended = new Set(there.skips.map(({ name }) => name))
-  const failed = (name) => there.failedTests.some((other) => other === name || other.startsWith(`${name} > `))
-  return here.skips.map(({ name }) => name).filter((name) => !ended.has(name) && !failed(name))
+  const passed = new Set(there.passes)
+  const parent = (name) => name.split(' > ').slice(0, -1).join(' > ')
+  return here.skips
+    .map(({ name }) => name)
+    .filter((name) => !ended.has(name) && (passed.has(name) || passed.has(parent(name))))
 }
 
 /** The table of `names`, of this machine's kernel and of `columns`: `{ title, results }`, results as parseResults gives them. */
