@@ -212,6 +212,7 @@ t.test('wrong options', async (t) => {
     ['sit', { sixRdPrefix: '2001:db8::' }, 'ERR_INVALID_ARG_VALUE', /^options\.sixRdPrefix .*prefix length is missing/],
     ['sit', { sixRdRelayPrefix: 'fd00::/8' }, 'ERR_INVALID_ARG_VALUE', /^options\.sixRdRelayPrefix .*IPv4 prefix/],
     ['sit', { isatap: 1 }, 'ERR_INVALID_ARG_TYPE', /^options\.isatap /],
+    ['sit', { external: true }, 'ERR_INVALID_ARG_VALUE', /^options 'external': is not an option/],
     ['ipip', { mode: 'ip6ip' }, 'ERR_INVALID_ARG_VALUE', /^options\.mode .*any, ipip, mpls/],
     ['ip6tnl', { local: '10.0.0.1' }, 'ERR_INVALID_ARG_VALUE', /^options\.local /],
     ['vti', { key: -1 }, 'ERR_OUT_OF_RANGE', /^options\.inputKey /],
