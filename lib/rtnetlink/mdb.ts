@@ -3,6 +3,7 @@ import { hasCode, namedError } from '../errors.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
 import { checkInteger, checkOneOf, checkOptions } from '../validate.js'
+import { routeProtocols } from './constants.js'
 import type { Link } from './link.js'
 import { defineLinkFacet } from './link-facet.js'
 import { indexIfGiven } from './link-lookup.js'
@@ -226,11 +227,13 @@ export class LinkMdb {
 
   #request(request: 'RTM_NEWMDB' | 'RTM_DELMDB', entry: NewMdbEntry, port: number | undefined, what: string): MdbAsk {
     const { group, vlan, source, sources, filterMode, protocol, destination, destinationPort, vni, sourceVni } = entry
+    // What the kernel takes when nothing is said is not said: before Linux 6.3 it shows a protocol, and takes none.
+    const number = protocol === undefined ? undefined : protocolNumber(protocol)
     const details = {
       source,
       sources: sources === undefined ? undefined : { entries: sources.map((address) => ({ address })) },
       filterMode,
-      protocol: protocol === undefined ? undefined : protocolNumber(protocol),
+      protocol: number === routeProtocols.static ? undefined : number,
       destination,
       destinationPort,
       vni,
