@@ -14,7 +14,7 @@ const layers = [
   ['namespace'],
   ['netlink'],
   ['native.ts'],
-  ['values', 'validate.ts', 'errors.ts', 'errno.ts'],
+  ['values', 'validate.ts', 'suggestions.ts', 'errors.ts', 'errno.ts'],
 ]
 
 /** The layer's number, 0 at the top, or -1 for what stands in no layer. */

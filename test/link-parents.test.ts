@@ -75,14 +75,14 @@ t.test('wrong parents', namespaces, async (t) => {
   const [base] = await createVeth({ name: 'base', namespace: red }, { namespace: red })
   const make = (options: object) => () => createLink({ namespace: blue, ...options } as Wrong)
   const missing =
-    "options.parent must be a Link, a link's name or its index: a vlan stands on another link, not undefined"
+    "options.parent must be a Link, a link's name or its index, not undefined: a vlan stands on another link"
   await refused(t, 'none', make({ kind: 'vlan', id: 10 }), TYPE, missing)
   await refused(
     t,
     'no id',
     make({ kind: 'vlan', parent: base }),
     TYPE,
-    'options.id must be a number from 0 to 4094: a vlan',
+    'options.id must be a number from 0 to 4094, not undefined: a vlan',
   )
   await refused(
     t,
@@ -111,7 +111,7 @@ t.test('a kernel without a kind says what would give it', namespaces, async (t) 
     )
   const unheard = await refusal(createLink({ kind: 'no-such-kind', name: 'x', namespace: red }))
   t.match(unheard, { code: 'EOPNOTSUPP', syscall: 'RTM_NEWLINK', kernelMessage: 'Unknown device type' })
-  t.equal(unheard?.hint, 'this kernel has no links of kind no-such-kind')
+  t.equal(unheard?.hint, 'this kernel has no links of kind no-such-kind, and netkit does not know it either')
   t.match(
     unheard?.message,
     /^cannot create the no-such-kind x: Unknown device type \(EOPNOTSUPP, RTM_NEWLINK\); this kernel/,

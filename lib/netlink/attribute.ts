@@ -119,7 +119,8 @@ export function words<const M extends Readonly<Record<string, number>>>(
       if (typeof value === 'number') return value
       checkString(value, name)
       const number = Object.hasOwn(map, value) ? map[value] : undefined
-      if (number === undefined) throw valueError(name, value, `expected one of ${Object.keys(map).join(', ')}`)
+      if (number === undefined)
+        throw valueError(name, value, `expected one of ${Object.keys(map).join(', ')}, or a number`)
       return number
     },
   )

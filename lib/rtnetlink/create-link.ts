@@ -5,12 +5,13 @@ import { sameNamespace } from '../namespace/identity.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
 import { netlinkConstants } from '../netlink/message.js'
+import { kindHint } from '../suggestions.js'
 import { checkString, typeError, valueError } from '../validate.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { addAddress } from './addresses.js'
 import { addAlternativeNames } from './alternative-names.js'
 import { kindOptions, type OwnOptions, withIndexes } from './kind-options.js'
-import { type Kind, kindOf, type LinkKindNeeds, type LinkKinds } from './kinds/registry.js'
+import { type Kind, kindNames, kindOf, type LinkKindNeeds, type LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
 import { Link } from './link.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
@@ -73,18 +74,21 @@ export function checkNewRawLink(options: NewRawLink): {
   const { kind, parent, ...rest } = options
   checkString(kind, 'options.kind')
   if (kind === '') throw valueError('options.kind', kind, 'is empty')
-  const known = kindOf(kind)
+  // The kernel calls a tap a tun too.
+  const known = kindOf(kind === 'tap' ? 'tun' : kind)
   if (known?.maker !== undefined) throw valueError('options.kind', kind, known.maker)
   if (parent !== undefined) checkLinkReference(parent, 'options.parent')
+  const keys = known?.parent === undefined ? newLinkKeys : [...newLinkKeys, 'parent']
+  const { common, own } = kindOptions(kind, rest, keys, 'options', true)
   if (known !== undefined) checkParent(known, parent)
-  const { common, own } = kindOptions(kind, rest, newLinkKeys, 'options', true)
   checkNewLink(common, 'options')
   return { kind, parent, common, own }
 }
 
 function checkParent({ kind, parent: need }: Kind, parent: LinkReference | undefined): void {
   if (parent === undefined && need === 'required') {
-    throw typeError('options.parent', `a Link, a link's name or its index: a ${kind} stands on another link`, parent)
+    const why = `a ${kind} stands on another link`
+    throw typeError('options.parent', "a Link, a link's name or its index", parent, why)
   }
   if (parent !== undefined && need === undefined) {
     throw valueError('options.parent', isLink(parent) ? parent.name : parent, `a ${kind} stands on no other link`)
@@ -205,7 +209,8 @@ export async function changeOrSayWhatLacks(
   } catch (error) {
     if (!hasCode(error, 'EOPNOTSUPP') || error.kernelMessage !== 'Unknown device type') throw error
     const { config, module } = kindOf(kind)?.kernel ?? {}
-    const remedy = config === undefined ? '' : `: ${config} gives them`
+    const unknown = `, and netkit does not know it either${kindHint(kind, kindNames())}`
+    const remedy = config === undefined ? unknown : `: ${config} gives them`
     const modular = module === undefined ? '' : `, as module ${module} where it is not built in`
     const hint = `this kernel has no links of kind ${kind}${remedy}${modular}`
     const { kernelMessage, syscall } = error

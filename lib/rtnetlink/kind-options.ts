@@ -2,8 +2,9 @@
 import type { Namespace } from '../namespace/namespace.js'
 import { Writer } from '../netlink/bytes.js'
 import type { AnyTable, AttributesOf } from '../netlink/table.js'
+import { kindHint } from '../suggestions.js'
 import { checkOptions, typeError, valueError } from '../validate.js'
-import { kindOf, type PortKind } from './kinds/registry.js'
+import { type Kind, kindNames, kindOf, type PortKind } from './kinds/registry.js'
 import { indexOfMaster } from './link-lookup.js'
 import { checkLinkReference, type LinkReference } from './link-options.js'
 
@@ -27,7 +28,7 @@ export function kindOptions(
   const ownKeys = known === undefined ? [] : writableKeys(known)
   const unknown = Object.keys(options ?? {}).find((key) => key !== 'data' && !commonKeys.includes(key))
   if (known === undefined && kind !== '' && unknown !== undefined) {
-    const own = `netkit has no table of the options of kind '${kind}', which go into 'data' by their numbers`
+    const own = `netkit has no table of the options of kind '${kind}', which go into 'data' by their numbers${kindHint(kind, kindNames())}`
     throw valueError(path, unknown, `is not an option of every link, and ${own}`)
   }
   checkOptions(options, path, [...commonKeys, ...ownKeys, 'data'])
@@ -38,12 +39,10 @@ export function kindOptions(
     else if (ownKeys.includes(key) && (!commonKeys.includes(key) || isUdpPort(key, value))) own[key] = value
     else common[key] = value
   }
-  for (const [key, expected] of creating ? Object.entries(known?.required ?? {}) : []) {
-    if (own[key] === undefined && own[rawKey(known?.options, key)] === undefined) {
-      throw typeError(`${path}.${key}`, `${expected}: a ${kind} needs it`, undefined)
-    }
+  if (Object.values(own).every((value) => value === undefined)) {
+    if (creating) checkRequired(known, own, path)
+    return { common, own: undefined }
   }
-  if (Object.values(own).every((value) => value === undefined)) return { common, own: undefined }
   if (known === undefined) return { common, own }
   const late = creating ? undefined : known.fixed?.find((key) => own[key] !== undefined)
   if (late !== undefined) {
@@ -51,7 +50,19 @@ export function kindOptions(
   }
   checkOwn(known, own, path)
   known.check?.(own, path, creating)
+  if (creating) checkRequired(known, own, path)
   return { common, own: known.complete?.(own) ?? own }
+}
+
+function checkRequired(known: Kind | undefined, own: OwnOptions, path: string): void {
+  if (known === undefined) return
+  const { kind, options, required = {}, requiredUnless } = known
+  const isGiven = (key: string) => own[key] !== undefined || own[rawKey(options, key)] !== undefined
+  if (requiredUnless !== undefined && isGiven(requiredUnless) && own[requiredUnless] !== false) return
+  const unless = requiredUnless === undefined ? '' : `, unless it is ${requiredUnless}`
+  for (const [key, expected] of Object.entries(required)) {
+    if (!isGiven(key)) throw typeError(`${path}.${key}`, expected, undefined, `a ${kind} needs it${unless}`)
+  }
 }
 
 /** What a tunnel over UDP calls its port is what every link calls its options as a port: one is a number, the other an object. */

@@ -1,7 +1,7 @@
 /** Which routes are listed: the part that the kernel filters by, and the test of each row for the rest. */
 import type { Namespace } from '../namespace/namespace.js'
 import type { Message } from '../netlink/message.js'
-import { checkInteger, checkOneOf, checkOptions } from '../validate.js'
+import { checkInteger, checkOneOf, checkOneOfOrNumber, checkOptions } from '../validate.js'
 import { AF_INET, AF_INET6, AF_UNSPEC, checkIp, formatIp, parseIp } from '../values/ip.js'
 import { type routeProtocols, type routeTables, routeTypes, rtnetlinkConstants, scopes } from './constants.js'
 import { indexIfGiven } from './link-lookup.js'
@@ -108,8 +108,7 @@ function passes(tests: readonly ((route: Route) => boolean)[], route: Route): bo
 }
 
 function checkNumberOrWord(value: unknown, name: string, words: Readonly<Record<string, number>>): void {
-  if (typeof value === 'number') checkInteger(value, name, 0, 255)
-  else if (value !== undefined) checkOneOf(value, name, Object.keys(words))
+  if (value !== undefined) checkOneOfOrNumber(value, name, Object.keys(words), 0, 255)
 }
 
 /** One next hop has both. */

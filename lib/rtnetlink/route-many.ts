@@ -6,7 +6,7 @@ import { typeError } from '../validate.js'
 import { indexOfLink } from './link-lookup.js'
 import { isLink } from './link-options.js'
 import type { Route } from './route.js'
-import { checkRoute, type NewRoute, wishOf } from './route-options.js'
+import { checkLeadsSomewhere, checkRoute, type NewRoute, wishOf } from './route-options.js'
 import { type RouteAsk, routeRequest, withIndexes } from './route-request.js'
 import { CommonRouteAsk } from './route-writer.js'
 import { changeMany, type ManyOptions } from './talk.js'
@@ -106,6 +106,7 @@ class Source {
     if (common !== undefined) return common
     const name = `routes[${this.count}]`
     const destination = checkRoute(route, name)
+    checkLeadsSomewhere(route, name)
     const found = withIndexes(this.#namespace, route, name)
     const request = (indexed: NewRoute) =>
       routeRequest('RTM_NEWROUTE', destination, indexed, `cannot add the route to ${route.to}`, FLAGS)

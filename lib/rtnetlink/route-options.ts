@@ -3,6 +3,7 @@ import {
   checkBoolean,
   checkInteger,
   checkOneOf,
+  checkOneOfOrNumber,
   checkOptions,
   checkString,
   typeError,
@@ -211,8 +212,7 @@ function checkLeadsTo(via: string, family: number, name: string): void {
 function checkWay(route: NewRoute, name: string): void {
   const { type, via, link, nexthops, nexthopId } = route
   if (link !== undefined) checkLinkReference(link, `${name}.link`)
-  if (typeof type === 'number') checkInteger(type, `${name}.type`, 0, 255)
-  else if (type !== undefined) checkOneOf(type, `${name}.type`, Object.keys(routeTypes))
+  if (type !== undefined) checkOneOfOrNumber(type, `${name}.type`, Object.keys(routeTypes), 0, 255)
   if (hasNoNexthop(type)) {
     const why = `a ${type} route has no next hop`
     if (via !== undefined) throw valueError(`${name}.via`, via, why)
@@ -247,6 +247,14 @@ function checkWay(route: NewRoute, name: string): void {
   })
 }
 
+/** Of a route that is to be made. The kernel says of one without a way only that there is no such device. */
+export function checkLeadsSomewhere(route: NewRoute, name: string): void {
+  const { to, family, type = 'unicast', via, link, nexthops, nexthopId } = route
+  if (type !== 'unicast' || family === 'mpls') return
+  if ([via, link, nexthops, nexthopId].some((way) => way !== undefined)) return
+  throw valueError(`${name}.to`, to, 'leads nowhere: give via, link, nexthops or nexthopId, or a type as blackhole')
+}
+
 /** What a route and each of its next hops may have. */
 function checkHop({ onlink, flow, encapsulation, as }: NewNexthop, name: string): void {
   if (onlink !== undefined) checkBoolean(onlink, `${name}.onlink`)
@@ -258,8 +266,7 @@ function checkHop({ onlink, flow, encapsulation, as }: NewNexthop, name: string)
 function checkNumbers(route: NewRoute, name: string): void {
   const { table, scope, protocol, metric, mtu, tos, preference, expires } = route
   checkTable(table, `${name}.table`)
-  if (typeof scope === 'number') checkInteger(scope, `${name}.scope`, 0, 255)
-  else if (scope !== undefined) checkOneOf(scope, `${name}.scope`, Object.keys(scopes))
+  if (scope !== undefined) checkOneOfOrNumber(scope, `${name}.scope`, Object.keys(scopes), 0, 255)
   if (protocol !== undefined) checkProtocol(protocol, `${name}.protocol`)
   if (metric !== undefined) checkInteger(metric, `${name}.metric`, 0, U32)
   if (mtu !== undefined) checkInteger(mtu, `${name}.mtu`, 1, MOST_MTU)
@@ -269,8 +276,9 @@ function checkNumbers(route: NewRoute, name: string): void {
     if ((tos & 3) !== 0)
       throw valueError(`${name}.tos`, tos, 'must be a multiple of 4: its lowest two bits are for ECN')
   }
-  if (typeof preference === 'number') checkInteger(preference, `${name}.preference`, 0, 3)
-  else if (preference !== undefined) checkOneOf(preference, `${name}.preference`, Object.keys(routerPreferences))
+  if (preference !== undefined) {
+    checkOneOfOrNumber(preference, `${name}.preference`, Object.keys(routerPreferences), 0, 3)
+  }
   if (expires !== undefined) {
     checkInteger(expires, `${name}.expires`, 1000, (U32 >>> 1) * 10)
     if (expires % 1000 !== 0) throw valueError(`${name}.expires`, expires, 'must be whole seconds')
@@ -309,13 +317,11 @@ function checkFamily(route: NewRoute, family: keyof typeof onlyFor, name: string
 }
 
 export function checkProtocol(protocol: unknown, name: string): void {
-  if (typeof protocol === 'number') checkInteger(protocol, name, 0, 255)
-  else checkOneOf(protocol, name, Object.keys(routeProtocols))
+  checkOneOfOrNumber(protocol, name, Object.keys(routeProtocols), 0, 255)
 }
 
 export function checkTable(table: unknown, name: string): void {
-  if (typeof table === 'number') checkInteger(table, name, 0, U32)
-  else if (table !== undefined) checkOneOf(table, name, Object.keys(routeTables))
+  if (table !== undefined) checkOneOfOrNumber(table, name, Object.keys(routeTables), 0, U32)
 }
 
 export function tableNumber(table: keyof typeof routeTables | number | undefined): number {

@@ -122,6 +122,7 @@ export class CommonRouteAsk implements RouteAsk {
     if (!(Number.isInteger(table) && table >= 0 && table <= U32) || protocol < 0) return undefined
     if (route.scope === undefined) scope = via === undefined ? scopes.link : scopes.global
     else if (scope < 0) return undefined
+    if (via === undefined && index === undefined) return undefined
     const gateway = via === undefined ? -1 : parse(via, true)
     if (via !== undefined && gateway < 0) return undefined
     const destination = parse(to, false)

@@ -15,6 +15,7 @@ import { checkFilter, listing, type RouteFilter, readListed } from './route-filt
 import { type LookedUpRoute, type LookupOptions, lookupAsk, readLookup } from './route-lookup.js'
 import { addManyRoutes } from './route-many.js'
 import {
+  checkLeadsSomewhere,
   checkRoute,
   type Destination,
   destinationText,
@@ -233,6 +234,7 @@ export class Routes {
   async #make(route: NewRoute | Route, flags: number, verb: string): Promise<void> {
     const wish = wishOf(route)
     const destination = checkRoute(wish, 'route')
+    checkLeadsSomewhere(wish, 'route')
     const found = withIndexes(this.#namespace, wish, 'route')
     const indexed = found instanceof Promise ? await found : found
     const what = `cannot ${verb} the route to ${wish.to}`

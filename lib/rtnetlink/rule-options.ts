@@ -1,5 +1,13 @@
 /** What a caller says about a routing rule, its checks, and the message that it becomes. */
-import { checkBoolean, checkInteger, checkOneOf, checkOptions, typeError, valueError } from '../validate.js'
+import {
+  checkBoolean,
+  checkInteger,
+  checkOneOf,
+  checkOneOfOrNumber,
+  checkOptions,
+  typeError,
+  valueError,
+} from '../validate.js'
 import { AF_INET, AF_INET6 } from '../values/ip.js'
 import { type routeProtocols, type routeTables, rtnetlinkConstants } from './constants.js'
 import type { Link } from './link.js'
@@ -124,8 +132,7 @@ export function checkRule(rule: NewRule, name: string): number {
   if (networks[1] !== undefined && networks[1].family !== own) {
     throw valueError(`${name}.to`, rule.to, "is not of the family of 'from'")
   }
-  if (typeof action === 'number') checkInteger(action, `${name}.action`, 0, 255)
-  else if (action !== undefined) checkOneOf(action, `${name}.action`, Object.keys(ruleActions))
+  if (action !== undefined) checkOneOfOrNumber(action, `${name}.action`, Object.keys(ruleActions), 0, 255)
   checkTable(rule.table, `${name}.table`)
   for (const [key, maximum] of Object.entries(most) as [keyof typeof most, number][]) {
     if (rule[key] !== undefined) checkInteger(rule[key], `${name}.${key}`, 0, maximum)
@@ -140,8 +147,9 @@ export function checkRule(rule: NewRule, name: string): number {
   if (typeof tunnelId === 'bigint') {
     if (tunnelId < 0n || tunnelId >= 2n ** 64n) throw valueError(`${name}.tunnelId`, tunnelId, 'has more than 64 bits')
   } else if (tunnelId !== undefined) checkInteger(tunnelId, `${name}.tunnelId`, 0, Number.MAX_SAFE_INTEGER)
-  if (typeof ipProtocol === 'number') checkInteger(ipProtocol, `${name}.ipProtocol`, 0, 255)
-  else if (ipProtocol !== undefined) checkOneOf(ipProtocol, `${name}.ipProtocol`, Object.keys(ipProtocols))
+  if (ipProtocol !== undefined) {
+    checkOneOfOrNumber(ipProtocol, `${name}.ipProtocol`, Object.keys(ipProtocols), 0, 255)
+  }
   if (protocol !== undefined) checkProtocol(protocol, `${name}.protocol`)
   checkRange(rule.uidRange, `${name}.uidRange`, 0, U32 - 1)
   checkRange(rule.sourcePorts, `${name}.sourcePorts`, 1, 65_535)

@@ -14,6 +14,8 @@ export interface Kind {
   readonly links?: readonly string[]
   /** Keys of `options` without which none is made, with what each must be, for the error: `{ id: 'a number from 0 to 4094' }`. */
   readonly required?: Readonly<Record<string, string>>
+  /** An option with which none of `required` is. */
+  readonly requiredUnless?: string
   /** Keys of `options` that are given when a link is made, and cannot change afterwards. */
   readonly fixed?: readonly string[]
   /** Whether a link of this kind stands on another (the option `parent`). Default: it does not. */
@@ -94,6 +96,10 @@ export function kindOf(name: unknown): Kind | undefined {
 /** Every kind that has a table. */
 export function allKinds(): readonly Kind[] {
   return [...kinds.values()]
+}
+
+export function kindNames(): string[] {
+  return [...kinds.keys()]
 }
 
 /** The table of IFLA_INFO_DATA for a kind. */

@@ -198,7 +198,7 @@ declare module './registry.js' {
     vxlan: VxlanState
   }
   interface LinkKindNeeds {
-    vxlan: { parent?: LinkReference }
+    vxlan: { parent?: LinkReference } & ({ id: number } | { external: true })
   }
 }
 
@@ -209,6 +209,8 @@ defineKind({
   parent: 'optional',
   parentKey: 'device',
   kernel: { config: 'CONFIG_VXLAN', module: 'vxlan' },
+  required: { id: 'a number from 0 to 16777215' },
+  requiredUnless: 'external',
   fixed: ['port'],
   check(options, path) {
     checkAtMost(options, path, { id: 0xff_ffff, flowLabel: 0xf_ffff })

@@ -1,6 +1,8 @@
 /** What the kernel's refusals mean: a kind that it does not have, an object that is not there. */
 import { errnoNumber } from '../../errno.js'
 import { hasCode, NetkitError } from '../../errors.js'
+import { kindHint } from '../../suggestions.js'
+import { actionKinds, filterKinds, qdiscKinds } from './kinds.js'
 
 type Sort = 'qdisc' | 'filter' | 'action'
 
@@ -16,6 +18,8 @@ const others: Readonly<Record<string, string>> = {
 function configuration(sort: Sort, kind: string): string {
   return others[kind] ?? optionPrefixes[sort] + kind.toUpperCase()
 }
+
+const known = { qdisc: qdiscKinds, filter: filterKinds, action: actionKinds } as const
 
 /** The words of kernels that lack a kind: net/sched/sch_api.c, cls_api.c, act_api.c. */
 const unknownKind: readonly [Sort, RegExp][] = [
@@ -36,13 +40,15 @@ export function kindError(
   if (sort === undefined || names === undefined || names.length === 0) return error
   const missing = typeof names === 'string' ? [names] : [...new Set(names)]
   const quoted = missing.map((name) => `'${name}'`).join(' or ')
+  const configurations = missing.map((name) => configuration(sort, name))
+  const meant = missing.map((name) => (known[sort].of(name) === undefined ? kindHint(name, known[sort].names) : ''))
   return new NetkitError({
     message,
     errno: -error.errno,
     syscall: error.syscall,
     kernelMessage: error.kernelMessage,
     attribute: error.attribute,
-    hint: `this kernel has no ${sort} ${quoted}: ${missing.map((name) => configuration(sort, name)).join(', ')}`,
+    hint: `this kernel has no ${sort} ${quoted}: ${configurations.join(', ')}${meant.join('')}`,
     cause: error,
   })
 }

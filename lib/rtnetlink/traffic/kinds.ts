@@ -5,7 +5,8 @@
 import { type AttributeType, type Context, Malformed } from '../../netlink/attribute.js'
 import { copyOf, sourceOf, Writer } from '../../netlink/bytes.js'
 import { type AnyTable, unknownTable } from '../../netlink/table.js'
-import { checkOptions, typeError } from '../../validate.js'
+import { kindHint } from '../../suggestions.js'
+import { checkOptions, typeError, valueError } from '../../validate.js'
 
 /** What is known of an object beside its own options. */
 export interface About {
@@ -37,7 +38,13 @@ export type AnyKind = TrafficKind<any, any>
 
 /** The kinds of one sort of object. */
 export class KindRegistry {
+  /** What they are kinds of: 'qdisc'. */
+  readonly sort: string
   readonly #kinds = new Map<string, AnyKind>()
+
+  constructor(sort: string) {
+    this.sort = sort
+  }
 
   define<W, O>(kind: TrafficKind<W, O>): void {
     this.#kinds.set(kind.kind, kind)
@@ -45,6 +52,10 @@ export class KindRegistry {
 
   of(kind: unknown): AnyKind | undefined {
     return typeof kind === 'string' ? this.#kinds.get(kind) : undefined
+  }
+
+  get names(): string[] {
+    return [...this.#kinds.keys()]
   }
 
   /** The payload of the attribute beside which the kind stands. */
@@ -58,10 +69,10 @@ export class KindRegistry {
   }
 }
 
-export const qdiscKinds = new KindRegistry()
-export const classKinds = new KindRegistry()
-export const filterKinds = new KindRegistry()
-export const actionKinds = new KindRegistry()
+export const qdiscKinds = new KindRegistry('qdisc')
+export const classKinds = new KindRegistry('class')
+export const filterKinds = new KindRegistry('filter')
+export const actionKinds = new KindRegistry('action')
 
 /** Attributes without a table, by number; a payload that is not made of attributes is kept as it is. */
 const rawAttributes: AttributeType<unknown> = {
@@ -119,6 +130,12 @@ export function optionsOfKind(
   about: About = {},
 ): { kind: AnyKind; own: Record<string, unknown>; wire: unknown } {
   const kind = registry.of(given.kind) ?? rawKind
+  const foreign = Object.keys(given).find((key) => !common.includes(key) && !rawKind.keys.includes(key))
+  if (kind === rawKind && typeof given.kind === 'string' && foreign !== undefined) {
+    const own = `netkit has no table of the options of kind '${given.kind}', which go into 'data' by their numbers`
+    const hint = kindHint(given.kind, registry.names)
+    throw valueError(name, foreign, `is not an option of every ${registry.sort}, and ${own}${hint}`)
+  }
   checkOptions(given, name, [...common, ...kind.keys])
   const own = Object.fromEntries(Object.entries(given).filter(([key]) => !common.includes(key)))
   return { kind, own, wire: kind.toWire(own, name, about) }
