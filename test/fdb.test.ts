@@ -254,6 +254,24 @@ t.test('a VXLAN at the port of a bridge', vxlan, async (t) => {
     await br0.fdb.remove({ mac, port, destination: '10.9.0.2' })
     t.same(await both(), [], 'gone from both')
   }
+  for (const match of [{ mac, port: vx }, { mac, port: 'vx10' }, { mac }]) {
+    await br0.fdb.add({ mac, port: vx, destination: '10.9.0.2' })
+    await br0.fdb.remove(match)
+    t.same(await both(), [], 'gone from both without a destination')
+  }
+  await br0.fdb.add({ mac, port: vx, destination: '10.9.0.2' })
+  await br0.fdb.remove({ mac, port: vx, master: true, self: false })
+  t.same(await both(), expected.slice(1), 'what is said counts')
+  await vx.fdb.remove({ mac })
+  const only = '02:00:00:00:00:7f'
+  for (const filter of [{ port: vx }, {}]) {
+    await br0.fdb.add({ mac, port: vx, destination: '10.9.0.2' })
+    await vx.fdb.add({ mac: only, destination: '10.9.0.2' })
+    await br0.fdb.flush(filter)
+    t.same(await both(), [], 'flushed from both')
+    t.equal((await vx.fdb.list({ mac: only })).length, 1, "what is the VXLAN's alone stays")
+    await vx.fdb.remove({ mac: only })
+  }
   t.match(await br0.fdb.ensure({ mac, port: vx, destination: '10.9.0.2' }), { changed: true })
   t.match(await br0.fdb.ensure({ mac, port: vx, destination: '10.9.0.2' }), { changed: false })
   t.match(await br0.fdb.ensure({ mac, port: vx, destination: '10.9.0.3' }), {

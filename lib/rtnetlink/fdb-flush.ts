@@ -1,6 +1,7 @@
 /** Removing many entries of a forwarding database at once (NLM_F_BULK). */
 import { hasCode } from '../errors.js'
 import { netlinkConstants } from '../netlink/message.js'
+import type { FdbEntry } from './fdb-entry.js'
 import { linkFdbListing } from './fdb-listing.js'
 import type { FdbFilter } from './fdb-options.js'
 import type { FdbAsk } from './fdb-place.js'
@@ -8,6 +9,7 @@ import type { Link } from './link.js'
 import { indexIfGiven } from './link-lookup.js'
 import { AF_BRIDGE, neighborFlags, neighborMessage, neighborStates } from './neighbor.js'
 import { allOrFirstError, change, dump } from './talk.js'
+import './links.js'
 
 const { NLM_F_BULK } = netlinkConstants
 const { permanent, noarp } = neighborStates
@@ -21,9 +23,51 @@ const stateBits = {
 
 /** Flushes what `LinkFdb#flush` says. */
 export async function flushFdb(link: Link, filter: FdbFilter): Promise<void> {
-  const isBridge = link.kind === 'bridge'
   // Read before anything is sent: it checks the filter.
   const listing = await linkFdbListing(link, filter)
+  if (link.kind !== 'bridge' || filter.self !== undefined) return flushDatabases(link, filter, listing)
+  const { namespace } = link
+  const ports = await namespace.links.list({ kind: 'vxlan', master: link.index })
+  const found = indexIfGiven(namespace, filter.port, 'filter.port')
+  const port = typeof found === 'object' ? await found : found
+  const vxlans = ports.filter(({ index }) => port === undefined || index === port)
+  const known = async () => {
+    const lists = await Promise.all(
+      vxlans.map(({ index }) =>
+        linkFdbListing(link, { port: index, self: false }).then(({ question, read }) =>
+          dump(namespace, question, read),
+        ),
+      ),
+    )
+    return lists.flat()
+  }
+  const before = await known()
+  await flushDatabases(link, filter, listing)
+  if (before.length === 0) return
+  const keyOf = ({ index, mac }: FdbEntry) => `${index} ${mac}`
+  const left = new Set((await known()).map(keyOf))
+  const gone = new Map(before.filter((entry) => !left.has(keyOf(entry))).map((entry) => [keyOf(entry), entry]))
+  await allOrFirstError(
+    [...gone.values()].map(({ index, mac }) =>
+      change(namespace, {
+        definition: neighborMessage,
+        request: 'RTM_DELNEIGH',
+        header: { family: AF_BRIDGE, index, flags: neighborFlags.self },
+        attributes: { mac },
+        what: `cannot flush the forwarding entries of ${link.name}`,
+      }).catch((error: unknown) => {
+        if (!hasCode(error, 'ENOENT')) throw error
+      }),
+    ),
+  )
+}
+
+async function flushDatabases(
+  link: Link,
+  filter: FdbFilter,
+  listing: Awaited<ReturnType<typeof linkFdbListing>>,
+): Promise<void> {
+  const isBridge = link.kind === 'bridge'
   const found = indexIfGiven(link.namespace, filter.port, 'filter.port')
   const port = typeof found === 'object' ? await found : found
   const what = `cannot flush the forwarding entries of ${link.name}`

@@ -49,7 +49,8 @@ export function placeOf(link: Link, match: FdbMatch, name: string): Place | Prom
   return complete()
 }
 
-async function kindOf(namespace: Namespace, index: number, name: string): Promise<string | undefined> {
+/** The kind of a link by its index. */
+export async function kindOf(namespace: Namespace, index: number, name: string): Promise<string | undefined> {
   const payload = await fetchLink(namespace, index, `${name}.port: no link ${index}`)
   const message = { source: sourceOf(payload), type: 0, flags: 0, sequence: 0, start: 0, end: payload.length }
   return linkMessage.decode(message).attributes.info?.kind

@@ -21,10 +21,11 @@ import {
   isForTunnel,
   type NewFdbEntry,
 } from './fdb-options.js'
-import { fdbRemovals, newFdbRequests, placeOf } from './fdb-place.js'
+import { fdbRemovals, kindOf, newFdbRequests, type Place, placeOf } from './fdb-place.js'
 import type { Link } from './link.js'
 import { defineLinkFacet } from './link-facet.js'
 import { indexIfGiven } from './link-lookup.js'
+import { isLink } from './link-options.js'
 import { AF_BRIDGE, neighborFlags, neighborMessage } from './neighbor.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
 import { inTurn } from './turns.js'
@@ -195,7 +196,8 @@ export class LinkFdb {
 
   /**
    * Removes an entry. Rejects with ENOENT when there is none that matches. Of a VXLAN's entry with several destinations, one that is
-   * given goes; without `destination` all go. Without `port` a bridge's entry is removed wherever it is.
+   * given goes; without `destination` all go. Without `port` a bridge's entry is removed wherever it is. At a port that is a VXLAN
+   * the VXLAN's own entry for the address goes too, unless the bridge has the address there in another VLAN.
    */
   async remove(given: FdbMatch | FdbEntry): Promise<void> {
     const match = fdbMatchOf(given, this.#link.index, this.#isBridge)
@@ -216,6 +218,7 @@ export class LinkFdb {
     const wanted = { ...match, port }
     const found = placeOf(this.#link, wanted, 'entry')
     const place = found instanceof Promise ? await found : found
+    if (await this.#isAtVxlan(wanted, place)) place.self = true
     const asks = fdbRemovals(wanted, place, what)
     const results = await Promise.allSettled(asks.map((one) => change(this.#namespace, one)))
     const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason] : []))
@@ -224,9 +227,18 @@ export class LinkFdb {
     if (worst !== undefined || failures.length === asks.length) throw worst ?? failures[0]
   }
 
+  /** Whether an entry of the bridge's has another in the database of the VXLAN that it is at, which is for it alone. */
+  async #isAtVxlan({ mac, port, vlan, self }: FdbMatch, { index, master }: Place): Promise<boolean> {
+    if (!this.#isBridge || self !== undefined || !master || index === this.#link.index) return false
+    const kind = isLink(port) ? port.kind : await kindOf(this.#namespace, index, 'entry')
+    if (kind !== 'vxlan') return false
+    if (vlan === undefined) return true
+    return (await this.list({ mac, port: index, self: false })).every((entry) => entry.vlan === vlan)
+  }
+
   /**
    * Removes those that match the filter; without a state in it, all but the addresses of the bridge's own host ('permanent'), which
-   * it needs. For bridges (Linux 5.19) and VXLANs (6.7) the kernel does it in one request; without that they are listed and
+   * it needs. What goes from a bridge's port that is a VXLAN goes from the VXLAN's own database too. For bridges (Linux 5.19) and VXLANs (6.7) the kernel does it in one request; without that they are listed and
    * removed one by one.
    */
   async flush(filter: FdbFilter = {}): Promise<void> {
