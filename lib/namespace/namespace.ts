@@ -3,7 +3,8 @@ import type * as childProcess from 'node:child_process'
 import type * as dgram from 'node:dgram'
 import type * as net from 'node:net'
 import { inspect } from 'node:util'
-import { namedError } from '../errors.js'
+import { errnoNumber } from '../errno.js'
+import { NetkitError, namedError } from '../errors.js'
 import { typeError } from '../validate.js'
 import { type ConnectOptions, connect } from './connect.js'
 import { bindDatagram, type DatagramOptions } from './datagram.js'
@@ -191,7 +192,8 @@ export class Namespace implements NamespaceIdentity {
 
   /**
    * Removes the name, if there is one and it still names this namespace, and closes the handle. The namespace goes when
-   * nothing else holds it. Idempotent; a name that someone else has removed meanwhile is no error.
+   * nothing else holds it. Idempotent; a name that someone else has removed meanwhile is no error. After `close()` there is
+   * nothing to be done for a namespace without a name; one with a name is EBADF, and must be opened again.
    *
    * Rejects with EPERM without the privilege to unmount (the handle stays open then), with EINVAL for a namespace that was
    * opened without a name and for the process's own: there is nothing to remove.
@@ -200,6 +202,15 @@ export class Namespace implements NamespaceIdentity {
     const handle = handleOf(this)
     if (isView(this)) return
     if (this.#deleting === undefined) {
+      if (handle.closed && handle.origin === 'created') {
+        if (handle.name === undefined) return this.close()
+        throw new NetkitError({
+          message: `cannot delete ${handle.label}, whose handle is closed`,
+          errno: errnoNumber('EBADF'),
+          syscall: 'umount2',
+          hint: `(await openNamespace('${handle.name}')).delete() removes the name`,
+        })
+      }
       handle.check()
       if (handle.origin === 'own' || (handle.origin === 'opened' && handle.name === undefined)) {
         const why = 'which has no name; it lives while something holds it'
