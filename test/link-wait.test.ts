@@ -4,6 +4,7 @@ import t from 'tap'
 import { createBridge, createNamespace, createVeth } from '../dist/index.js'
 import { leavesNoDescriptor } from './support/counting.js'
 import { needs } from './support/needs.js'
+import { refused, TYPE } from './support/refused.js'
 import { scratch } from './support/scratch.js'
 
 const namespaces = await needs('namespaces')
@@ -167,4 +168,17 @@ t.test('many at once', namespaces, async (t) => {
   await Promise.all(ends.map(([, right]) => right.set({ up: true })))
   const links = await waits
   t.ok(links.every(({ running }) => running))
+})
+
+t.test('a function that promises an answer', namespaces, async (t) => {
+  const red = await scratch(t)
+  const br0 = await createBridge({ name: 'br0', namespace: red })
+  await using store = await red.store()
+  const said = (name: string) => new RegExp(`^${name} must be a synchronous function, because a promise`)
+  const asynchronous = (async () => false) as unknown as () => boolean
+  await refused(t, 'link', () => br0.waitFor(asynchronous), TYPE, said('condition'))
+  await refused(t, 'store', () => store.waitFor(asynchronous), TYPE, said('holds'))
+  const promising = (() => Promise.reject(new Error('nobody hears of it'))) as unknown as () => boolean
+  await t.rejects(br0.waitFor(promising), { code: TYPE, message: said('condition') })
+  await t.rejects(store.waitFor(promising), { code: TYPE, message: said('holds') })
 })

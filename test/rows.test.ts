@@ -242,3 +242,15 @@ t.test(
     }
   },
 )
+
+t.test('a flush that says nothing removes nothing', await needs('namespaces'), async (t) => {
+  const red = await scratch(t)
+  const before = [await red.addresses.list(), await red.rules.list()]
+  for (const collection of ['addresses', 'neighbors', 'nexthops', 'routes', 'rules'] as const) {
+    for (const filter of [undefined, {}, { family: undefined }]) {
+      const flush = () => red[collection].flush(filter as Wrong)
+      await refused(t, `${collection} ${JSON.stringify(filter)}`, flush, VALUE, /^filter .*: says nothing; \{ /)
+    }
+  }
+  t.same([await red.addresses.list(), await red.rules.list()], before)
+})

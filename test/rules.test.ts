@@ -309,7 +309,10 @@ t.test('wrong input', namespaces, async (t) => {
     }
   }
   await refused(t, 'remove', () => red.rules.remove({}), VALUE, /^rule \{\}: says nothing/)
-  await refused(t, 'flush', () => red.rules.flush({}), VALUE, /^filter \{\}: says nothing/)
+  for (const nothing of [{}, { family: 'inet6' }] as const) {
+    await refused(t, 'add', () => red.rules.add(nothing), VALUE, /^rule .*says nothing/)
+    await refused(t, 'ensure', () => red.rules.ensure(nothing), VALUE, /^rule .*says nothing/)
+  }
   await refused(t, 'list', () => red.rules.list({ table: 'x' } as Wrong), VALUE, /^filter\.table/)
   await refused(t, 'find', () => red.rules.find({ tabel: 5 } as Wrong), VALUE, /^match 'tabel': .*did you mean 'table'/)
 })

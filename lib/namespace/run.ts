@@ -9,21 +9,22 @@ import { missingCapability } from './privileges.js'
 /** How many `runInside` of this thread are under way, one in another. */
 let depth = 0
 
-const synchronous = 'a synchronous function, because what follows an await would run outside of the namespace'
+const inside = 'because what follows an await would run outside of the namespace'
 
 /** Refuses what cannot be synchronous before it is called. */
-export function checkSynchronous(fn: unknown, name: string): void {
+export function checkSynchronous(fn: unknown, name: string, why: string = inside): void {
   checkFunction(fn, name)
-  if (types.isAsyncFunction(fn) || types.isGeneratorFunction(fn)) throw typeError(name, synchronous, fn)
+  if (types.isAsyncFunction(fn) || types.isGeneratorFunction(fn))
+    throw typeError(name, `a synchronous function, ${why}`, fn)
 }
 
 /** Refuses a promise (or another thenable) that a function turned out to return. */
-export function checkNotThenable(value: unknown, name: string): void {
+export function checkNotThenable(value: unknown, name: string, why: string = inside): void {
   if ((typeof value !== 'object' && typeof value !== 'function') || value === null) return
   if (typeof (value as { then?: unknown }).then !== 'function') return
   // The error below says what is wrong; a second report, of an unhandled rejection, would end the process.
   if (types.isPromise(value)) value.catch(() => {})
-  throw typeError(name, synchronous, value)
+  throw typeError(name, `a synchronous function, ${why}`, value)
 }
 
 /**

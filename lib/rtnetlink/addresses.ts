@@ -30,6 +30,7 @@ import { indexIfGiven, indexOfLink } from './link-lookup.js'
 import type { LinkReference } from './link-options.js'
 import { removalError } from './missing.js'
 import { checkLinkIndex } from './names.js'
+import { checkSaysSomething } from './says-nothing.js'
 import { type Ask, allOrFirstError, change, dump, dumpEach } from './talk.js'
 
 const { NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE } = netlinkConstants
@@ -268,8 +269,12 @@ export class Addresses {
     await removeAddress(this.#namespace, index, address, nameOf(from))
   }
 
-  /** Takes all addresses away that match: of all links, unless the filter names one. Resolves to those that were removed. */
-  async flush(filter: AddressTraits & Pick<AddressFilter, 'link' | 'address'> = {}): Promise<Address[]> {
+  /**
+   * Takes all addresses away that match: of all links, unless the filter names one. Resolves to those that were removed. The filter
+   * must say something.
+   */
+  async flush(filter: AddressTraits & Pick<AddressFilter, 'link' | 'address'>): Promise<Address[]> {
+    checkSaysSomething(filter, "{ family: 'inet' } is all of IPv4, also the loopback's")
     checkAddressFilter(filter, 'filter', [...traitKeys, 'link', 'address'])
     const found = indexIfGiven(this.#namespace, filter.link, 'filter.link')
     return flushAddresses(this.#namespace, found instanceof Promise ? await found : found, filter)

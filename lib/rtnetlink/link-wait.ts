@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { AbortError, atCaller, namedError, throwIfAborted } from '../errors.js'
 import { descriptorOf, labelOf, onClose } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
+import { checkNotThenable, checkSynchronous } from '../namespace/run.js'
 import { copyOf } from '../netlink/bytes.js'
 import type { Message } from '../netlink/message.js'
 import { NetlinkSubscription } from '../netlink/subscription.js'
@@ -101,11 +102,23 @@ export async function waitForLink(link: Waiting, condition: object, options: Wai
   }
 }
 
+const always = 'because a promise, whatever comes of it, would be taken for a yes'
+
+/** A function whose answer is a yes or no. Throws a TypeError for an async one, at once or when it gives a promise. */
+export function synchronousCheck<L>(holds: (subject: L) => boolean, name: string): (subject: L) => boolean {
+  checkSynchronous(holds, name, always)
+  return (subject) => {
+    const answer = holds(subject)
+    checkNotThenable(answer, name, always)
+    return answer
+  }
+}
+
 /** A condition as a function of the link. Throws ERR_INVALID_ARG_… when it is none. */
 export function conditionCheck<L extends Record<keyof LinkCondition, unknown>>(
   condition: LinkCondition | ((link: L) => boolean),
 ): (link: L) => boolean {
-  if (typeof condition === 'function') return condition
+  if (typeof condition === 'function') return synchronousCheck(condition, 'condition')
   if (typeof condition !== 'object' || condition === null)
     throw typeError('condition', 'an object or a function', condition)
   checkOptions(condition, 'condition', ['up', 'running', 'operationalState'])

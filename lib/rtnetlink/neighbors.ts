@@ -18,6 +18,7 @@ import {
   neighborOf,
 } from './neighbor-options.js'
 import { NeighborProxies } from './neighbor-proxies.js'
+import { checkSaysSomething } from './says-nothing.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
 import { inTurn } from './turns.js'
 
@@ -125,9 +126,10 @@ export class Neighbors {
 
   /**
    * Removes those that match the filter, and resolves to them. Without a state in the filter, 'permanent' and 'noarp' ones stay,
-   * as with `ip neigh flush`.
+   * as with `ip neigh flush`. The filter must say something.
    */
-  async flush(filter: NeighborFilter = {}): Promise<Neighbor[]> {
+  async flush(filter: NeighborFilter): Promise<Neighbor[]> {
+    checkSaysSomething(filter, "{ family: 'inet' } is all of IPv4")
     const listed = await this.list(filter)
     const stays = (state: Neighbor['state']) => [state].flat().some((word) => word === 'permanent' || word === 'noarp')
     const meant = filter.state === undefined ? listed.filter(({ state }) => !stays(state)) : listed

@@ -23,6 +23,7 @@ import {
 } from './nexthop-options.js'
 import { protocolWord } from './route.js'
 import { checkProtocol, protocolNumber } from './route-options.js'
+import { checkSaysSomething } from './says-nothing.js'
 import { allOrFirstError, ask, change, dump, dumpEach } from './talk.js'
 import { inTurn } from './turns.js'
 
@@ -146,9 +147,10 @@ export class Nexthops {
 
   /**
    * Removes all that match, and resolves to them, with the routes that use them. What goes with another one (a group with its last
-   * member) is among them.
+   * member) is among them. The filter must say something.
    */
-  async flush(filter: NexthopFilter = {}): Promise<NexthopObject[]> {
+  async flush(filter: NexthopFilter): Promise<NexthopObject[]> {
+    checkSaysSomething(filter, '{ groups: false } is all but groups, which go with their members')
     const objects = await this.list(filter)
     await allOrFirstError(
       objects.map((object) =>

@@ -4,7 +4,7 @@ import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { netlinkConstants } from '../netlink/message.js'
-import { checkOptions, valueError } from '../validate.js'
+import { checkOptions } from '../validate.js'
 import { AF_INET6 } from '../values/ip.js'
 import { indexIfGiven } from './link-lookup.js'
 import { removalError } from './missing.js'
@@ -29,6 +29,7 @@ import {
   wishOf,
 } from './route-options.js'
 import { routeRequest, withIndexes } from './route-request.js'
+import { checkSaysSomething } from './says-nothing.js'
 import { allOrFirstError, ask, change, dump, dumpEach, type ManyOptions } from './talk.js'
 import { inTurn } from './turns.js'
 
@@ -199,11 +200,8 @@ export class Routes {
    * something: `{ table: 'main' }` for all of the main table.
    */
   async flush(filter: RouteFilter): Promise<Route[]> {
-    const checked = checkFilter(this.#namespace, filter)
-    if (Object.values(filter).every((value) => value === undefined)) {
-      throw valueError('filter', filter, "says nothing; { table: 'main' } is all of the main table")
-    }
-    await checked
+    checkSaysSomething(filter, "{ table: 'main' } is all of the main table")
+    await checkFilter(this.#namespace, filter)
     const routes = await this.list(filter)
     const removed = await allOrFirstError(
       routes.map((route) =>

@@ -11,6 +11,7 @@ import { AF_INET, AF_INET6 } from '../values/ip.js'
 import { rtnetlinkConstants } from './constants.js'
 import { type Rule, readRule, ruleMessage } from './rule.js'
 import { checkRule, type NewRule, type RuleAsk, type RuleMatch, ruleOf, ruleRequest } from './rule-options.js'
+import { checkSaysSomething, saysNothing } from './says-nothing.js'
 import { allOrFirstError, change, dump, dumpEach } from './talk.js'
 import { inTurn } from './turns.js'
 
@@ -66,10 +67,13 @@ export class Rules {
     return rule
   }
 
-  /** Adds a rule. Rejects with EEXIST when there is the very same, with the same priority. */
+  /**
+   * Adds a rule. Rejects with EEXIST when there is the very same, with the same priority. One that says nothing but its family is
+   * refused: it would look up all packets in the table 'main', before all other rules.
+   */
   async add(rule: NewRule | Rule): Promise<void> {
     const wish = ruleOf(rule)
-    const family = checkRule(wish, 'rule')
+    const family = checkNewRule(wish)
     const flags = NLM_F_CREATE | NLM_F_EXCL
     await change(
       this.#namespace,
@@ -84,7 +88,7 @@ export class Rules {
    */
   async ensure(rule: NewRule | Rule): Promise<EnsuredRule> {
     const wish = ruleOf(rule)
-    const family = checkRule(wish, 'rule')
+    const family = checkNewRule(wish)
     const asked = rowOf(ruleRequest('RTM_NEWRULE', family, wish, '', 0))
     const same = isSame(asked, wish)
     return inTurn(this.#namespace, `rules ${family}`, async () => {
@@ -121,8 +125,8 @@ export class Rules {
    * with `ip rule flush`. The filter must say something.
    */
   async flush(filter: RuleMatch): Promise<Rule[]> {
+    checkSaysSomething(filter, "{ family: 'inet' } is all of IPv4")
     checkRule(filter, 'filter')
-    if (saysNothing(filter)) throw valueError('filter', filter, "says nothing; { family: 'inet' } is all of IPv4")
     const rules = (await this.list(filter)).filter(({ priority }) => priority !== 0)
     const removed = await allOrFirstError(
       rules.map((rule) =>
@@ -163,6 +167,14 @@ export class Rules {
   }
 }
 
+/** A rule that is to be made; its family. Throws for one that says nothing. */
+function checkNewRule(wish: NewRule): number {
+  const family = checkRule(wish, 'rule')
+  const { family: _, ...rest } = wish
+  if (saysNothing(rest)) throw valueError('rule', wish, 'says nothing: not which packets, nor what becomes of them')
+  return family
+}
+
 /** The row that a request would make: so every value is written as the kernel's rows have it. */
 function rowOf({ header, attributes }: RuleAsk): Rule {
   const bytes = ruleMessage.encode(RTM_NEWRULE, 0, header, attributes)
@@ -189,10 +201,6 @@ function isSame(asked: Rule, wish: NewRule): (known: Rule) => boolean {
     const keys = Object.keys({ ...known, ...wanted }) as (keyof Rule)[]
     return keys.every((key) => free.includes(key) || equal(known, wanted, key))
   }
-}
-
-function saysNothing(match: RuleMatch): boolean {
-  return Object.values(match).every((value) => value === undefined)
 }
 
 /** A rule in words: `from 10.0.1.0/24, table 100, priority 1000`. */

@@ -8,7 +8,7 @@ import { checkFunction, checkInteger, checkOptions, checkSignal, valueError } fr
 import type { Address } from '../address.js'
 import type { FdbEntry } from '../fdb-entry.js'
 import type { Link } from '../link.js'
-import type { WaitOptions } from '../link-wait.js'
+import { synchronousCheck, type WaitOptions } from '../link-wait.js'
 import type { NamespaceId } from '../namespace-ids.js'
 import type { Neighbor } from '../neighbor.js'
 import type { NexthopObject } from '../nexthop.js'
@@ -214,7 +214,7 @@ export class Store implements AsyncDisposable {
    * `signal`; what the function throws
    */
   async waitFor(holds: (store: this) => boolean, options: WaitOptions = {}): Promise<void> {
-    checkFunction(holds, 'holds')
+    const isSo = synchronousCheck(holds, 'holds')
     checkOptions(options, 'options', ['timeout', 'signal'])
     const { timeout = 5000, signal } = options
     checkSignal(signal, 'options.signal')
@@ -222,14 +222,14 @@ export class Store implements AsyncDisposable {
     const what = `waiting for ${labelOf(this.#namespace)}`
     throwIfAborted(signal, what)
     if (this.#closing !== undefined) throw this.#isClosed()
-    if (holds(this)) return
+    if (isSo(this)) return
     let stop = () => {}
     try {
       await new Promise<void>((resolve, reject) => {
         const look = () => {
           try {
             if (this.#closing !== undefined) reject(this.#isClosed())
-            else if (holds(this)) resolve()
+            else if (isSo(this)) resolve()
           } catch (error) {
             reject(error)
           }
