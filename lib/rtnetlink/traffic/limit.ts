@@ -24,7 +24,7 @@ export interface LinkLimits {
   /** The longest that a packet waits, in milliseconds. Default: 50. */
   latency?: number
   /**
-   * 'police' drops what is over the rate; 'queue' leads the packets through an ifb link ('nk-limit-' and the link's index),
+   * 'police' drops what is over the rate; 'queue' leads the packets through an ifb link ('nk-limit-' and the link's index, 'nk-lim-' and it in hexadecimal from a million on),
    * where they wait as those that leave do; it goes with the limit and with `link.delete()`. Default: 'police', and 'queue' where the kernel has no police action.
    */
   ingressBy?: 'police' | 'queue'
@@ -53,8 +53,14 @@ const COOKIE = '6e65746b6974206c696d697400'
 const COOKIE_WITH_QDISC = '6e65746b6974206c696d697401'
 
 const parent = 'ingress'
-const QUEUE = 'nk-limit-'
-const queueName = (index: number) => `${QUEUE}${index}`
+/** A name has 15 bytes: large indexes are hexadecimal. */
+const queueName = (index: number) => (index < 1e6 ? `nk-limit-${index}` : `nk-lim-${index.toString(16)}`)
+/** The index of the link that an ifb of ours serves. */
+function indexOfQueue({ name }: Link): number | undefined {
+  const [, decimal, hexadecimal] = /^nk-lim(?:it-(\d+)|-([\da-f]+))$/.exec(name) ?? []
+  const index = decimal === undefined ? Number.parseInt(hexadecimal ?? '', 16) : Number(decimal)
+  return queueName(index) === name ? index : undefined
+}
 
 const shaped = (rate: number, mtu: number) => Math.ceil(Math.max(32_768, 2 * (mtu + 32), rate / 800))
 const policed = (rate: number) => Math.ceil(Math.max(131_072, rate / 160))
@@ -182,13 +188,12 @@ async function police(link: Link, rate: number, { burst }: Wanted, cookie: strin
  */
 async function sweep(link: Link): Promise<void> {
   const { links } = link.namespace
-  const indexOf = ({ name }: Link) => (/^nk-limit-[1-9]\d*$/.test(name) ? Number(name.slice(QUEUE.length)) : undefined)
-  const queues = (await links.list({ kind: 'ifb' })).filter((one) => indexOf(one) !== undefined)
+  const queues = (await links.list({ kind: 'ifb' })).filter((one) => indexOfQueue(one) !== undefined)
   if (queues.length === 0) return
   // Listed afterwards: whoever has made a queue meanwhile has a link.
   const served = new Set((await links.list()).map(({ index }) => index))
   served.delete(link.index)
-  await allOrFirstError(queues.filter((one) => !served.has(indexOf(one) as number)).map((one) => one.delete()))
+  await allOrFirstError(queues.filter((one) => !served.has(indexOfQueue(one) as number)).map((one) => one.delete()))
 }
 
 async function queue(link: Link, rate: number, wanted: Wanted, cookie: string): Promise<boolean> {
@@ -215,6 +220,7 @@ async function unlimitIngress(link: Link): Promise<boolean> {
   await link.filters.remove({ parent, preference: PREFERENCE, handle: own.handle, kind: own.kind })
   await ifb?.delete()
   unaccompany(link.namespace, link.index)
+  await sweep(link)
   if (own.actions[0]?.cookie !== COOKIE_WITH_QDISC) return true
   const left = [...(await link.filters.list({ parent })), ...(await link.filters.list({ parent: 'egress' }))]
   if (left.length === 0) await link.qdiscs.remove({ parent: 'clsact' })
