@@ -43,6 +43,20 @@ t.test('a group', namespaces, async (t) => {
   t.same(await red.links.removeMany({ group: 70 }), [])
 })
 
+t.test('those that match', namespaces, async (t) => {
+  const [red, box] = [await scratch(t), await scratch(t)]
+  const all = await pairs(red, box, 5)
+  const ports = all.slice(0, 3).map(([left]) => left)
+  const br0 = await createBridge({ name: 'br0', namespace: red, ports, group: 9 })
+  await all[2]?.[0].set({ group: 9 })
+  t.same(namesOf(await red.links.removeMany({ master: br0, group: 9 })), ['left2'])
+  t.same(namesOf(await red.links.removeMany({ master: 'br0' })), ['left0', 'left1'])
+  t.same(namesOf(await red.links.removeMany({ kind: 'veth', up: true })), [])
+  t.same(namesOf(await red.links.removeMany({ kind: 'veth', master: null })), ['left3', 'left4'])
+  t.same(await namesIn(red), ['br0', 'lo'])
+  await t.rejects(red.links.removeMany({ master: 'br9' }), { code: 'ENODEV', message: /^links\.master 'br9'/ })
+})
+
 t.test('one that cannot be deleted', namespaces, async (t) => {
   const red = await scratch(t)
   const all = await pairs(red, red, 2)
@@ -109,11 +123,12 @@ t.test('wrong input', namespaces, async (t) => {
   const [red, box] = [await scratch(t), await scratch(t)]
   const [, far] = await createVeth({ namespace: red }, { name: 'far', namespace: box })
   const remove = (which: Wrong) => () => red.links.removeMany(which)
-  await refused(t, 'a name', remove('left'), TYPE, 'links must be an array of links, or { group }')
+  await refused(t, 'a name', remove('left'), TYPE, 'links must be an array of links, or a filter')
   await refused(t, 'nothing', remove(undefined), TYPE, 'links must be an array of links')
-  await refused(t, 'no group', remove({}), TYPE, 'links.group must be an integer')
+  await refused(t, 'no group', remove({}), VALUE, 'links {}: says nothing')
+  await refused(t, 'no group', remove({ group: undefined }), VALUE, 'links { group: undefined }: says nothing')
   await refused(t, 'a group', remove({ group: -1 }), RANGE, 'links.group must be from 0')
-  await refused(t, 'an option', remove({ kind: 'veth' }), VALUE, "links 'kind': is not an option")
+  await refused(t, 'an option', remove({ name: 'veth' }), VALUE, "links 'name': is not an option")
   await refused(t, 'one', remove(['a', {}]), TYPE, 'links[1] must be a Link')
   await refused(t, 'elsewhere', remove([far]), VALUE, `links[0] 'far': is in namespace ${box.inode}`)
 })

@@ -3,23 +3,45 @@ import { hasCode, NetkitError, namedError, undoOnFailure } from '../errors.js'
 import { sameNamespace } from '../namespace/identity.js'
 import { labelOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
-import { checkInteger, checkOptions, typeError, valueError } from '../validate.js'
+import { checkBoolean, checkInteger, checkOptions, checkString, typeError, valueError } from '../validate.js'
 import { removeCompanion } from './companions.js'
 import { chosenIndex } from './create-link.js'
 import type { Link } from './link.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
+import { indexOfMaster } from './link-lookup.js'
 import { checkLinkReference, isLink, type LinkReference } from './link-options.js'
+import { saysNothing } from './says-nothing.js'
 import { allOrFirstError, change, changeMany } from './talk.js'
 
-/** Which links `removeMany` deletes: these, or all of a group. */
-export type LinksToRemove = readonly LinkReference[] | { group: number }
+/** Which links `removeMany` deletes: these, or all that match; what is not said matches any. */
+export type LinksToRemove =
+  | readonly LinkReference[]
+  | {
+      kind?: string
+      /** Ports of this link; null for links that are nobody's port. */
+      master?: LinkReference | null
+      up?: boolean
+      group?: number
+    }
+
+/** Whether all links of a group are meant, whatever else they are: the kernel knows them. */
+function isGroup(which: LinksToRemove): which is { group: number } {
+  return (
+    !Array.isArray(which) && Object.entries(which).every(([key, value]) => (key === 'group') === (value !== undefined))
+  )
+}
 
 /** Throws ERR_INVALID_ARG_… for what does not say which links are meant, and for links of another namespace. */
 export function checkLinksToRemove(namespace: Namespace, which: LinksToRemove): void {
   if (!Array.isArray(which)) {
-    if (typeof which !== 'object' || which === null) throw typeError('links', 'an array of links, or { group }', which)
-    checkOptions(which, 'links', ['group'])
-    checkInteger((which as { group: number }).group, 'links.group', 0, 0xffff_ffff)
+    if (typeof which !== 'object' || which === null) throw typeError('links', 'an array of links, or a filter', which)
+    checkOptions(which, 'links', ['kind', 'master', 'up', 'group'])
+    const { kind, master, up, group } = which as Exclude<LinksToRemove, readonly LinkReference[]>
+    if (saysNothing(which)) throw valueError('links', which, "says nothing; { kind: 'veth' } is all of a kind")
+    if (kind !== undefined) checkString(kind, 'links.kind')
+    if (up !== undefined) checkBoolean(up, 'links.up')
+    if (group !== undefined) checkInteger(group, 'links.group', 0, 0xffff_ffff)
+    if (master !== undefined && master !== null) checkLinkReference(master, 'links.master')
     return
   }
   which.forEach((link: LinkReference, i) => {
@@ -32,8 +54,8 @@ export function checkLinksToRemove(namespace: Namespace, which: LinksToRemove): 
 
 /** Deletes links: those of `all`, which the namespace has now, that are meant. Resolves to them. */
 export async function removeLinks(namespace: Namespace, which: LinksToRemove, all: readonly Link[]): Promise<Link[]> {
-  const asGroup = 'group' in which ? which.group : undefined
-  const links = 'group' in which ? all.filter(({ group }) => group === which.group) : meant(which, all)
+  const asGroup = isGroup(which) ? which.group : undefined
+  const links = Array.isArray(which) ? meant(which, all) : await matching(namespace, which as LinkTraits, all)
   const fixed = links.filter(({ kind }) => kind === undefined)
   if (fixed.length > 0) {
     // The kernel would refuse all of them for it: the loopback and hardware cannot be deleted.
@@ -56,6 +78,23 @@ export async function removeLinks(namespace: Namespace, which: LinksToRemove, al
     },
     // Those that are gone cannot get their group back.
     () => regroup(namespace, links, (link) => link.group).catch(passOverGone),
+  )
+}
+
+type LinkTraits = Exclude<LinksToRemove, readonly LinkReference[]>
+
+async function matching(
+  namespace: Namespace,
+  { kind, master, up, group }: LinkTraits,
+  all: readonly Link[],
+): Promise<Link[]> {
+  const over = await indexOfMaster(namespace, master, 'links.master')
+  return all.filter(
+    (link) =>
+      (kind === undefined || link.kind === kind) &&
+      (over === undefined || (link.master ?? 0) === over) &&
+      (up === undefined || link.up === up) &&
+      (group === undefined || link.group === group),
   )
 }
 
