@@ -86,3 +86,41 @@ t.test('afterwards nothing is sent either', able, async (t) => {
     { code: 'ERR_INVALID_ARG_TYPE' },
   )
 })
+
+t.test(
+  'a link that would be there is limited, and has addresses',
+  await needs('namespaces', 'qdisc:tbf'),
+  async (t) => {
+    const red = await scratch(t)
+    const { requests, result } = await red.dryRun(async (dry) => {
+      const [left] = await createVeth({ name: 'left', namespace: dry }, { name: 'right', namespace: dry })
+      const before = [await left.qdiscs.list(), await dry.addresses.list({ link: left }), await left.limits()]
+      const limited = await left.limit({ egress: '8mbit', ingress: '4mbit', ingressBy: 'queue' })
+      const added = await dry.addresses.ensure({ link: left, address: '10.0.0.1/24' })
+      await left.removeAddress('10.0.0.1/24')
+      return { before, limited, limits: await left.limits(), added, after: await dry.addresses.list({ link: left }) }
+    })
+    t.match(result, {
+      before: [[], [], {}],
+      limited: { changed: true },
+      limits: { egress: { rate: 8_000_000 } },
+      added: { created: true, address: { address: '10.0.0.1/24' } },
+      after: [],
+    })
+    t.ok(requests.some(({ name }) => name === 'RTM_NEWTFILTER'))
+    t.equal((await red.links.list()).length, 1)
+  },
+)
+
+t.test('what leads out of it', able, async (t) => {
+  const [red, box] = [await scratch(t), await scratch(t)]
+  const reason = new RegExp(`namespace ${box.inode} is not part of this dry run; use dryRun\\(\\[a, b\\], …\\)`)
+  const pair = red.dryRun((dry) => createVeth({ name: 'left', namespace: dry }, { name: 'right', namespace: box }))
+  await t.rejects(pair, { code: 'EINVAL', message: reason })
+  const [left] = await createVeth({ name: 'left', namespace: red }, { name: 'right', namespace: red })
+  const { requests } = await red.dryRun((dry) =>
+    dry.links.add({ kind: 'macvlan', name: 'mv0', parent: left, mode: 'bridge' }),
+  )
+  t.equal(requests.length, 1, 'a parent that is a Link of the namespace itself leads nowhere else')
+  t.equal(await red.links.find('mv0'), undefined)
+})

@@ -435,3 +435,30 @@ t.test('deleting many links', able, async (t) => {
   await comesBack(t, red, 'a list', (tx) => tx.links.removeMany(['left', 'br0']))
   await comesBack(t, red, 'a group', (tx) => tx.links.removeMany({ group: 5 }))
 })
+
+t.test(
+  'traffic control',
+  await needs('namespaces', 'qdisc:tbf', 'qdisc:clsact', 'filter:u32', 'kind:ifb'),
+  async (t) => {
+    const [red, box] = [await scratch(t), await scratch(t)]
+    const [old] = await createVeth({ name: 'old', namespace: red }, { name: 'older', namespace: red })
+    const limits = { egress: '8mbit', ingress: '4mbit', ingressBy: 'queue' } as const
+    const make = async (tx: Namespace, other: Namespace) => {
+      const ends = await createVeth({ name: 'left', namespace: tx }, { name: 'right', namespace: other })
+      for (const end of ends) t.same(await end.limit(limits), { changed: true })
+      return ends
+    }
+    const before = [await state(red), await state(box)]
+    const failed = transaction([red, box], async (tx, other) => {
+      await make(tx, other)
+      explode()
+    })
+    await t.rejects(failed, { message: 'boom', undoFailure: undefined })
+    t.same([await state(red), await state(box)], before, 'goes with the links that were created')
+    const ends = await transaction([red, box], make)
+    for (const end of ends) t.match(await end.limits(), { egress: { rate: 8_000_000 }, ingress: { rate: 4_000_000 } })
+    const refused = red.transaction(async (tx) => (await tx.links.get(old)).limit({ egress: '1mbit' }))
+    await t.rejects(refused, { code: 'EOPNOTSUPP', message: /could not be undone/ }, 'of others it could not be undone')
+    t.same(await old.limits(), {})
+  },
+)

@@ -160,7 +160,7 @@ export async function makeLink(
   const known = kindOf(kind)
   const namespace = options.namespace ?? currentNamespace()
   // The kernel looks for the parent, and for other links that the kind is told of, where the request is made.
-  const from = isLink(parent) ? parent.namespace : namespace
+  const from = isLink(parent) && !sameNamespace(parent.namespace, namespace) ? parent.namespace : namespace
   const elsewhere = !sameNamespace(from, namespace)
   const found = masterFor(namespace, options, 'options')
   const master = typeof found === 'object' ? await found : found

@@ -1,17 +1,21 @@
 /** Dry runs: what would be sent to the kernel, in words, without sending it. */
+import { fstatSync } from 'node:fs'
 import { namedError } from '../errors.js'
 import { defineFacet } from '../namespace/facet.js'
 import { labelOf } from '../namespace/internal.js'
 import { type Namespace, viewOf } from '../namespace/namespace.js'
 import { wordsOf } from '../netlink/acknowledgement.js'
 import { sourceOf } from '../netlink/bytes.js'
-import { HEADER_SIZE, type Message } from '../netlink/message.js'
+import { HEADER_SIZE, type Message, netlinkConstants } from '../netlink/message.js'
 import { describeRequest, type MessageWords, messageText } from '../netlink/words.js'
 import { checkFunction, typeError } from '../validate.js'
 import { rtnetlinkConstants } from './constants.js'
 import { chosenIndex } from './create-link.js'
 import { type AnyAsk, type Interceptor, intercept } from './interceptor.js'
 import { type LinkAttributes, linkMessage } from './link-attributes.js'
+import { filterMessage } from './traffic/message.js'
+
+const { NLM_F_EXCL } = netlinkConstants
 
 /** A request that was not sent. */
 export interface DryRequest extends MessageWords {
@@ -35,6 +39,8 @@ export interface DryRun<T> {
 interface DryLink {
   header: Record<string, number>
   attributes: LinkAttributes
+  /** What would have been added to it. */
+  rows: AnyAsk[]
 }
 
 /** One dry run, of one or more namespaces. */
@@ -63,6 +69,7 @@ class Recorder {
       change: async (ask) => this.#record(view, ask),
       order: async () => {},
       answer: (question) => this.#answer(view, question),
+      answers: (question) => this.#answers(view, question),
     }
   }
 
@@ -72,8 +79,46 @@ class Recorder {
     const bytes: Uint8Array = definition.encode(rtnetlinkConstants[request], flags, header, attributes)
     const words = describeRequest(definition, bytes, request)
     const what = wordsOf(ask)
+    this.#checkPlaces(ask, what)
     this.requests.push({ ...words, what, namespace: labelOf(view), text: messageText(words), bytes })
     if (definition === (linkMessage as unknown)) this.#link(view, ask)
+    else this.#rows(view, ask)
+  }
+
+  /** What would be in another namespace could not be read there. */
+  #checkPlaces({ request, attributes }: AnyAsk, what: string): void {
+    const peer = attributes.info?.data?.peer as DryLink | undefined
+    for (const fd of [attributes.namespaceFd, peer?.attributes.namespaceFd]) {
+      if (fd === undefined || this.#viewOf(fd) !== undefined) continue
+      const why = `namespace ${fstatSync(fd).ino} is not part of this dry run; use dryRun([a, b], …)`
+      throw namedError('EINVAL', request, `${what}: ${why}`)
+    }
+  }
+
+  #viewOf(fd: number | undefined): Namespace | undefined {
+    if (fd === undefined) return undefined
+    return this.#views.find((view) => view.fd === fd || view.inode === fstatSync(fd).ino)
+  }
+
+  /** Remembers what would belong to a link that would be there: addresses, queueing disciplines … */
+  #rows(view: Namespace, { definition, request, flags = 0, header, attributes }: AnyAsk): void {
+    const link = this.#find(view, header.index, undefined)
+    if (link === undefined) return
+    const isSame = (row: AnyAsk) =>
+      row.definition === definition &&
+      ['handle', 'parent', 'info'].every((key) => !header[key] || row.header[key] === header[key]) &&
+      row.attributes.local === attributes.local
+    if (request.includes('_DEL') || (flags & NLM_F_EXCL) === 0) link.rows = link.rows.filter((row) => !isSame(row))
+    if (request.includes('_NEW')) link.rows.push({ definition, request, header, attributes, what: '' })
+  }
+
+  #answers(view: Namespace, { definition, header }: AnyAsk): Message[] | undefined {
+    const link = this.#find(view, header.index, undefined)
+    if (link === undefined || definition === (linkMessage as unknown)) return undefined
+    const isFilter = definition === (filterMessage as unknown)
+    return link.rows
+      .filter((row) => row.definition === definition && (!isFilter || row.header.parent === header.parent))
+      .map((row) => messageOf(definition, row.request, row.header, defined(row.attributes)))
   }
 
   /** Remembers a link that would be there, so that it can be asked for. */
@@ -91,10 +136,10 @@ class Recorder {
     }
     if (flags === 0) return
     const peer = attributes.info?.data?.peer as DryLink | undefined
-    const place = this.#views.find((one) => one.fd === attributes.namespaceFd) ?? view
+    const place = this.#viewOf(attributes.namespaceFd) ?? view
     this.#links.get(place)?.push(dryLink(header, attributes))
     if (peer === undefined) return
-    const there = this.#views.find((one) => one.fd === peer.attributes.namespaceFd) ?? view
+    const there = this.#viewOf(peer.attributes.namespaceFd) ?? view
     this.#links.get(there)?.push(dryLink(peer.header, { ...peer.attributes, info: { kind: attributes.info?.kind } }))
   }
 
@@ -108,9 +153,19 @@ class Recorder {
     if (question.request !== 'RTM_GETLINK') return undefined
     const link = this.#find(view, question.header.index, question.attributes.name)
     if (link === undefined) return undefined
-    const bytes = linkMessage.encode(rtnetlinkConstants.RTM_NEWLINK, 0, link.header, link.attributes)
-    return { source: sourceOf(bytes), type: 16, flags: 0, sequence: 0, start: HEADER_SIZE, end: bytes.length }
+    return messageOf(linkMessage, 'RTM_NEWLINK', link.header, link.attributes)
   }
+}
+
+function messageOf(
+  definition: AnyAsk['definition'],
+  request: AnyAsk['request'],
+  header: object,
+  attributes: object,
+): Message {
+  const type = rtnetlinkConstants[request]
+  const bytes: Uint8Array = definition.encode(type, 0, header as never, attributes as never)
+  return { source: sourceOf(bytes), type, flags: 0, sequence: 0, start: HEADER_SIZE, end: bytes.length }
 }
 
 function dryLink(header: Record<string, number>, attributes: LinkAttributes): DryLink {
@@ -119,6 +174,7 @@ function dryLink(header: Record<string, number>, attributes: LinkAttributes): Dr
   return {
     header: { flags: header.flags ?? 0, index: header.index || chosenIndex() },
     attributes: { mtu: 1500, ...rest, name },
+    rows: [],
   }
 }
 

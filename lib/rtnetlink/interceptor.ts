@@ -13,6 +13,8 @@ export interface Interceptor {
   order(): Promise<void>
   /** Answers a question in the kernel's place; undefined leaves it to the kernel. Called after `order`. */
   answer?(question: AnyAsk): Message | undefined
+  /** The same for a list. */
+  answers?(question: AnyAsk): Message[] | undefined
 }
 
 const interceptors = new WeakMap<Namespace, Interceptor>()

@@ -202,6 +202,8 @@ export async function dump<S extends Struct, T extends AnyTable, R>(
   const bytes = encode(question, NLM_F_DUMP)
   const between = interceptorOf(namespace)
   if (between !== undefined) await between.order()
+  const known = between?.answers?.(question)
+  if (known !== undefined) return known.map(read).filter((row) => row !== undefined)
   let results: R[] = []
   for (let attempt = 0; attempt < DUMP_ATTEMPTS; attempt++) {
     results = []

@@ -8,7 +8,8 @@ import { checkFunction, checkOptions, checkSignal, typeError } from '../../valid
 import { type AnyAsk, type Interceptor, intercept } from '../interceptor.js'
 import { linkMessage } from '../link-attributes.js'
 import { change } from '../talk.js'
-import type { Scope, Undo, UndoRule } from './undo.js'
+import { classMessage, filterMessage, qdiscMessage } from '../traffic/message.js'
+import { linkKey, type Scope, type Undo, type UndoRule } from './undo.js'
 import { linkRule } from './undo-link.js'
 import { rowRules } from './undo-rows.js'
 
@@ -17,12 +18,16 @@ export interface TransactionOptions {
   signal?: AbortSignal
 }
 
+/** What belongs to a link, and goes with it. */
+const traffic = new Set<unknown>([qdiscMessage, classMessage, filterMessage])
+
 const rules = new Map<unknown, UndoRule>([[linkMessage, linkRule], ...rowRules])
 
 /** One transaction, of one or more namespaces. */
 class Transaction {
   readonly views: Namespace[]
   readonly #undo: Undo[] = []
+  readonly #created = new Set<string>()
   readonly #signal: AbortSignal | undefined
   /** Settles when what was asked for last has been done: one change after the other, each beside what was there before it. */
   #last: Promise<unknown> = Promise.resolve()
@@ -34,7 +39,7 @@ class Transaction {
     this.#signal = signal
     this.views = namespaces.map((namespace) => {
       const view = viewOf(namespace)
-      intercept(view, this.#interceptorOf({ namespace, namespaces }))
+      intercept(view, this.#interceptorOf({ namespace, namespaces, created: this.#created }))
       return view
     })
   }
@@ -61,6 +66,8 @@ class Transaction {
     const what = wordsOf(ask)
     throwIfAborted(this.#signal, what)
     if (this.#undone) return this.#isOver(what)
+    const ofLink = traffic.has(ask.definition) && this.#created.has(linkKey(scope.namespace, ask.header.index))
+    if (ofLink) return change(scope.namespace, ask)
     const rule = rules.get(ask.definition)
     if (rule === undefined || ask.request.includes('_SET')) {
       throw namedError(
@@ -142,7 +149,8 @@ class Transaction {
  * Calls a function with namespaces in which everything is done, or nothing: when it throws or rejects, what was done through
  * them is undone, the last first. What is done through other handles is not part of it.
  *
- * Links, addresses, routes, rules, neighbors, entries of forwarding databases and next hop objects can be part of it. A link
+ * Links, addresses, routes, rules, neighbors, entries of forwarding databases and next hop objects can be part of it, and the
+ * traffic control (`limit`) of links that are created in it. Parameters (`sysctl`), programs and sockets are not undone. A link
  * that was deleted is made again with its options, addresses, routes and ports; its counters begin anew. Each change first
  * looks at what is there, so a transaction is slower than the same without. When it is undone, what the function may have left
  * running can change nothing through them any more: that is rejected with an AbortError.

@@ -13,7 +13,7 @@ import type { Link } from '../link.js'
 import { type LinkAttributes, linkMessage } from '../link-attributes.js'
 import { routeMessage } from '../route.js'
 import { change } from '../talk.js'
-import { type Raw, type Scope, step, type Undo, type UndoRule } from './undo.js'
+import { linkKey, type Raw, type Scope, step, type Undo, type UndoRule } from './undo.js'
 import { checkUndoable, detailsBack, find, prepareNames } from './undo-details.js'
 import { addressRow, rawRows, routeRow } from './undo-rows.js'
 
@@ -36,6 +36,13 @@ export const linkRule: UndoRule = {
         if (refused) return []
         const place = attributes.namespaceFd === undefined ? namespace : await placeOf(scope, attributes.namespaceFd)
         const made = await find(place, header.index, attributes.name)
+        if (made !== undefined) {
+          scope.created.add(linkKey(place, made.index))
+          const peer = attributes.info?.data?.peer as { attributes: LinkAttributes } | undefined
+          const far = peer?.attributes.namespaceFd
+          const there = far === undefined ? namespace : await placeOf(scope, far)
+          if (peer !== undefined && made.parent !== undefined) scope.created.add(linkKey(there, made.parent))
+        }
         return made === undefined ? [] : [step(place, deletion(made.index, made.name), 'ENODEV')]
       }
     }
@@ -51,7 +58,13 @@ export const linkRule: UndoRule = {
       // The kernel takes the attributes one after another (do_setlink in net/core/rtnetlink.c): those before the one that it
       // refused stay, and moving is the first.
       const hasMoved = !refused || (moves && (await find(namespace, before.index, undefined)) === undefined)
-      if (attributes.namespaceFd !== undefined && hasMoved) steps.push(await moveBack(scope, before, attributes))
+      if (attributes.namespaceFd !== undefined && hasMoved) {
+        steps.push(await moveBack(scope, before, attributes))
+        const place = await placeOf(scope, attributes.namespaceFd)
+        const there = await find(place, undefined, attributes.name ?? before.name)
+        if (there !== undefined && scope.created.has(linkKey(namespace, before.index)))
+          scope.created.add(linkKey(place, there.index))
+      }
       steps.push(step(namespace, back))
       if (attributes.xdp !== undefined && !refused) steps.push(() => before.detachXdp().then(() => {}))
       // On its way it lost what another namespace does not know of.

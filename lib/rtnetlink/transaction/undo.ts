@@ -16,7 +16,12 @@ export interface Scope {
   readonly namespace: Namespace
   /** The other namespaces of the transaction, likewise. */
   readonly namespaces: readonly Namespace[]
+  /** The links that were created in it, by `linkKey`: what belongs to one goes with it. */
+  readonly created: Set<string>
 }
+
+/** What tells a link from others of all namespaces. */
+export const linkKey = ({ inode }: Namespace, index: number) => `${inode} ${index}`
 
 export interface UndoRule {
   /**
