@@ -76,6 +76,16 @@ export function namedError(code: ErrnoName, syscall: string, message: string, ca
   return new NetkitError({ message, errno: errnoNumber(code), syscall, cause })
 }
 
+/** What a `waitFor` ends with when its time is over. */
+export function lateError(syscall: string, message: string, timeout: number): NetkitError {
+  return new NetkitError({
+    message,
+    errno: errnoNumber('ETIMEDOUT'),
+    syscall,
+    kernelMessage: `not so within ${timeout} ms`,
+  })
+}
+
 /** True for a positive errno that is about privileges: EPERM and EACCES, whose errors come with a hint. */
 export function isDenied(errno: number): boolean {
   return errno === errnoNumber('EPERM') || errno === errnoNumber('EACCES')

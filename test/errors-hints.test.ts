@@ -80,3 +80,29 @@ t.test('routes', namespaces, async (t) => {
   t.ok(await red.routes.find({ to: '10.8.0.0/16' }), 'to look for one, the destination is enough')
   await red.routes.remove({ to: '10.8.0.0/16' })
 })
+
+t.test('bridges that the kernel was built without VLANs for', namespaces, async (t) => {
+  const red = await scratch(t)
+  const bridge = await createBridge({ name: 'br0', namespace: red })
+  const ways = [
+    () => createBridge({ namespace: red, vlanFiltering: true }),
+    () => createLink({ kind: 'bridge', namespace: red, vlanFiltering: true }),
+    () => bridge.set({ vlanFiltering: true }),
+  ]
+  const hint = 'this kernel has no vlanFiltering: CONFIG_BRIDGE_VLAN_FILTERING gives it'
+  const able = await ways[0]?.().then(
+    () => true,
+    () => false,
+  )
+  if (able) return void t.pass('VLANs', { skip: 'this kernel has them' })
+  for (const way of ways) await t.rejects(way(), { code: 'EOPNOTSUPP', hint })
+})
+
+t.test('what the types refuse', namespaces, async (t) => {
+  const red = await scratch(t)
+  const [left] = await createVeth({ name: 'left', namespace: red }, { namespace: red })
+  // @ts-expect-error: a vxlan needs an id, unless it is external
+  await t.rejects(createLink({ kind: 'vxlan', namespace: red }), { code: TYPE })
+  // @ts-expect-error: that is an option of bridges
+  await t.rejects(left.set({ ageingTime: 1000 }), { code: VALUE })
+})

@@ -85,7 +85,7 @@ t.test('a change that fails', namespaces, async (t) => {
   await t.rejects(br0.set({ name: 'br1' }), {
     code: 'EEXIST',
     syscall: 'RTM_NEWLINK',
-    message: /^cannot change br0: file exists \(EEXIST, RTM_NEWLINK\)$/,
+    message: /^cannot change br0, as the name br1 is taken in namespace \d+: file exists \(EEXIST, RTM_NEWLINK\)$/,
   })
   await t.rejects(br0.set({ mtu: 20 }), { code: 'EINVAL', kernelMessage: 'mtu less than device minimum' })
   await t.rejects(br0.set({ master: br0 }), { code: /^E/ })

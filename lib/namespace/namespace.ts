@@ -107,10 +107,10 @@ export class Namespace implements NamespaceIdentity {
    * Throws a TypeError for an async function (before it is called) and for one that returns a promise; EPERM without the
    * privilege to enter. In the process's own namespace no privilege is needed.
    */
-  run<T>(fn: () => T): T {
+  run<T>(fn: () => T extends PromiseLike<unknown> ? never : T): T {
     checkSynchronous(fn, 'fn')
     const handle = handleOf(this)
-    const value = runInside(handle.descriptor, handle.label, fn)
+    const value = runInside<T>(handle.descriptor, handle.label, fn)
     checkNotThenable(value, 'fn')
     return value
   }

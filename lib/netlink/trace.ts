@@ -159,4 +159,8 @@ function printAll(): void {
   })
 }
 
-if ((process.env.NETKIT_DEBUG ?? '').split(',').includes('netlink')) printAll()
+const wanted = (process.env.NETKIT_DEBUG ?? '').split(',').filter((word) => word !== '')
+if (wanted.includes('netlink')) printAll()
+for (const word of wanted) {
+  if (word !== 'netlink') process.emitWarning(`NETKIT_DEBUG '${word}': netkit knows 'netlink' alone`)
+}

@@ -10,6 +10,7 @@ import { checkString, typeError, valueError } from '../validate.js'
 import { type AddressInput, checkAddressInput } from './address-options.js'
 import { addAddress } from './addresses.js'
 import { addAlternativeNames } from './alternative-names.js'
+import { sayWhatLacks } from './change-failure.js'
 import { kindOptions, type OwnOptions, withIndexes } from './kind-options.js'
 import { type Kind, kindNames, kindOf, type LinkKindNeeds, type LinkKinds } from './kinds/registry.js'
 import './kinds/index.js'
@@ -33,7 +34,7 @@ import { allOrFirstError, change, requestThenRead } from './talk.js'
 const { NLM_F_CREATE, NLM_F_EXCL } = netlinkConstants
 
 /** Options of `createLink` for a kind that netkit has a table for: of every link, of the kind, and what it cannot do without. */
-export type NewLinkOfKind<K extends keyof LinkKinds> = (LinkKinds[K] extends { port?: number }
+export type NewLinkOfKind<K extends keyof LinkKinds> = ('port' extends keyof LinkKinds[K]
   ? Omit<NewLink, 'port'>
   : NewLink) & { kind: K } & Partial<LinkKinds[K]> &
   (K extends keyof LinkKindNeeds ? LinkKindNeeds[K] : unknown)
@@ -49,6 +50,11 @@ export interface NewRawLink extends NewLink {
   data?: Record<`#${number}`, Uint8Array>
 }
 
+/** A kind that netkit has a table for is made from raw attributes alone when there are some: its options tell what it needs. */
+export type RawKind<K extends string> = { kind: K } & (K extends keyof LinkKinds
+  ? Required<Pick<NewRawLink, 'data'>>
+  : unknown)
+
 /**
  * Creates a link of any kind. A kind that netkit has no table for is made from raw attributes in `data`.
  *
@@ -57,7 +63,7 @@ export interface NewRawLink extends NewLink {
  * removed again, and the error is the first one.
  */
 export function createLink<K extends keyof LinkKinds>(options: NewLinkOfKind<K>): Promise<Link<K>>
-export function createLink(options: NewRawLink): Promise<Link>
+export function createLink<K extends string>(options: NewRawLink & RawKind<K>): Promise<Link>
 export async function createLink(options: NewRawLink): Promise<Link> {
   if (typeof options !== 'object' || options === null) throw typeError('options', 'an object', options)
   const { kind, parent, common, own } = checkNewRawLink(options)
@@ -207,7 +213,9 @@ export async function changeOrSayWhatLacks(
   try {
     await change(namespace, request)
   } catch (error) {
-    if (!hasCode(error, 'EOPNOTSUPP') || error.kernelMessage !== 'Unknown device type') throw error
+    if (!hasCode(error, 'EOPNOTSUPP') || error.kernelMessage !== 'Unknown device type') {
+      throw atCaller(sayWhatLacks(error, kind, request.attributes.info.data))
+    }
     const { config, module } = kindOf(kind)?.kernel ?? {}
     const unknown = `, and netkit does not know it either${kindHint(kind, kindNames())}`
     const remedy = config === undefined ? unknown : `: ${config} gives them`

@@ -1,6 +1,6 @@
 /** Waiting until a link is as asked, by the kernel's events. */
 import { inspect } from 'node:util'
-import { AbortError, atCaller, namedError, throwIfAborted } from '../errors.js'
+import { AbortError, atCaller, lateError, namedError, throwIfAborted } from '../errors.js'
 import { descriptorOf, labelOf, onClose } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { checkNotThenable, checkSynchronous } from '../namespace/run.js'
@@ -82,7 +82,7 @@ export async function waitForLink(link: Waiting, condition: object, options: Wai
     onOverrun: () => void look(),
     onError: reject,
   })
-  const late = () => reject(namedError('ETIMEDOUT', 'RTM_GETLINK', `${what} to be ${wished(condition)}`))
+  const late = () => reject(lateError('RTM_GETLINK', `${what} to be ${wished(condition)}`, timeout))
   const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
   const forget = onClose(namespace, closed)
   signal?.addEventListener('abort', abort, { once: true })

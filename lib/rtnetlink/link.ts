@@ -14,6 +14,7 @@ import { type AddressTraits, checkAddressFilter, traitKeys } from './address-fil
 import { type AddressInput, type AddressOptions, checkAddressInput, checkAddressOptions } from './address-options.js'
 import { addAddress, flushAddresses, removeAddress } from './addresses.js'
 import { addAlternativeNames, removeAlternativeName } from './alternative-names.js'
+import { orSayWhy } from './change-failure.js'
 import { removeCompanion } from './companions.js'
 import { flagNames, linkFlags } from './constants.js'
 import { checkPortOptions, kindOptions, withIndexes } from './kind-options.js'
@@ -211,7 +212,7 @@ export class Link<K extends string = string> extends LinkProperties {
     const own = indexed instanceof Promise ? await indexed : indexed
     const whole = own === undefined ? undefined : wholeChange(this, own, () => this.#fetch())
     const { data, sent } = whole instanceof Promise ? await whole : (whole ?? { data: undefined, sent() {} })
-    const asked = change(this.#namespace, {
+    const request = change(this.#namespace, {
       definition: linkMessage,
       request: 'RTM_NEWLINK',
       header: { index: this.index, ...flagBits(settings) },
@@ -226,6 +227,8 @@ export class Link<K extends string = string> extends LinkProperties {
       what: `cannot change ${this.name}`,
     })
     sent()
+    const wish = { namespace: target, name: moves ? name : settings.name, index: settings.index }
+    const asked = orSayWhy(request, this.kind, given, wish)
     if (!moves) {
       await requestThenRead(asked, this.#fetch())
       return this

@@ -6,20 +6,20 @@ import type { Namespace } from '../namespace/namespace.js'
 import { fetchLink } from './link-lookup.js'
 
 /** A link that was to be made. */
-interface Wish {
+export interface Wish {
   namespace: Namespace
   name?: string | undefined
   index?: number | undefined
 }
 
-/** The error of a request that makes several links, with what is in the way when the kernel says only that something is. */
-export async function sayWhatIsTaken(error: unknown, wishes: readonly [Wish, Wish]): Promise<unknown> {
+/** The error of a request that makes or names links, with what is in the way when the kernel says only that something is. */
+export async function sayWhatIsTaken(error: unknown, wishes: readonly Wish[]): Promise<unknown> {
   if (!hasCode(error, 'EEXIST') || error.kernelMessage !== undefined) return error
   const [left, right] = wishes
-  const alike = left.name !== undefined && left.name === right.name && sameNamespace(left.namespace, right.namespace)
+  const alike = left?.name !== undefined && left.name === right?.name && sameNamespace(left.namespace, right.namespace)
   const found = await Promise.all(wishes.map(inTheWay))
   const taken = found.flat()
-  if (taken.length === 0 && alike) taken.push(`both would have the name ${left.name}`)
+  if (taken.length === 0 && alike) taken.push(`both would have the name ${left?.name}`)
   if (taken.length === 0) return error
   const [what = ''] = error.message.split(': ')
   const { errno, syscall, attribute } = error

@@ -186,5 +186,6 @@ defineKind({
   options: bridgeAttributes as unknown as AnyTable,
   readOnly,
   kernel: { config: 'CONFIG_BRIDGE', module: 'bridge' },
+  needs: { vlanFiltering: 'CONFIG_BRIDGE_VLAN_FILTERING' },
   port: { ...bridgePorts, options: bridgePorts.options as unknown as AnyTable },
 })

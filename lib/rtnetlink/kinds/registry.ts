@@ -26,6 +26,8 @@ export interface Kind {
   readonly maker?: string
   /** What gives a kernel this kind, for the error when it lacks it: its configuration option, and the module's name when it can be one. */
   readonly kernel?: { readonly config: string; readonly module?: string }
+  /** Options that take more than the kind: what a kernel that refuses them was built without, for the error. */
+  readonly needs?: Readonly<Record<string, string>>
   /**
    * Checks options against each other, after each has been checked by itself: throws as lib/validate.ts does. `path` leads to
    * the options in what the caller wrote.

@@ -3,6 +3,12 @@ import { type AnyTable, attributes } from '../../netlink/table.js'
 import { nestedLink } from '../link-attributes.js'
 import { defineKind } from './registry.js'
 
+declare module './registry.js' {
+  interface LinkKinds {
+    veth: NoOptions
+  }
+}
+
 export const vethAttributes = attributes({
   peer: [1, 'VETH_INFO_PEER', nestedLink],
 })

@@ -1,6 +1,6 @@
 /** A live picture of a namespace: `await using store = await red.store()`. */
 import { inspect } from 'node:util'
-import { AbortError, atCaller, namedError, throwIfAborted } from '../../errors.js'
+import { AbortError, atCaller, lateError, namedError, throwIfAborted } from '../../errors.js'
 import { defineFacet } from '../../namespace/facet.js'
 import { labelOf } from '../../namespace/internal.js'
 import type { Namespace } from '../../namespace/namespace.js'
@@ -235,7 +235,7 @@ export class Store implements AsyncDisposable {
           }
         }
         const abort = () => reject(new AbortError(`${what} was aborted`, signal?.reason))
-        const late = () => reject(namedError('ETIMEDOUT', 'store', `${what} to be as asked`))
+        const late = () => reject(lateError('store', `${what} to be as asked`, timeout))
         const timer = Number.isFinite(timeout) ? setTimeout(late, timeout) : undefined
         signal?.addEventListener('abort', abort, { once: true })
         this.#lookers.add(look)
