@@ -140,7 +140,7 @@ const files = names.length > 0 ? names.map(shortName) : chooseNames()
 if (files.length === 0) fail('no test file asks for anything of the kernel')
 // A file that hangs is a failure; files that there was no time for are not: what is begun late could not end.
 const startWithin = Math.floor(Number(options.seconds) * 0.75)
-const flags = `--no-build --jobs=${quoted(options.jobs)} --start-within=${startWithin} --results="$NETKIT_RESULTS"`
+const flags = `--no-build --retry --jobs=${quoted(options.jobs)} --start-within=${startWithin} --results="$NETKIT_RESULTS"`
 const command = `node scripts/test.mjs ${flags} ${files.map(quoted).join(' ')}`
 console.log(
   `${files.length} test files under ${kernels.map(({ release }) => `Linux ${release}`).join(' and ')}, in QEMU`,
