@@ -8,7 +8,8 @@ import { RANGE, refused, TYPE, VALUE, type Wrong } from './support/refused.js'
 import { ip, ipDo, scratch } from './support/scratch.js'
 
 const namespaces = await needs('namespaces')
-const withIp = await needs('namespaces', 'ip')
+/** Rules may name only users that this user namespace has. */
+const withUsers = await needs('namespaces', 'ip', 'root')
 
 // biome-ignore lint/suspicious/noExplicitAny: whatever iproute2 prints
 type Json = any
@@ -107,7 +108,7 @@ const cases: [rule: NewRule, command: string][] = [
   ],
 ]
 
-t.test('both ways', withIp, async (t) => {
+t.test('both ways', withUsers, async (t) => {
   const [ours, theirs] = [await scratch(t), await scratch(t)]
   for (const [rule, command] of cases) {
     await ours.rules.add(rule)
@@ -143,7 +144,7 @@ t.test('both ways', withIp, async (t) => {
   t.same(order(await ours.rules.list()), order(rules), 'rows make the same again')
 })
 
-t.test('ensure touches nothing that is as asked', namespaces, async (t) => {
+t.test('ensure touches nothing that is as asked', withUsers, async (t) => {
   const red = await scratch(t)
   const br0 = await createBridge({ name: 'br0', namespace: red })
   const events = await eventsOf(t, red)
@@ -171,7 +172,7 @@ t.test('ensure touches nothing that is as asked', namespaces, async (t) => {
   }
 })
 
-t.test('list, find, get, stream, flush', namespaces, async (t) => {
+t.test('list, find, get, stream, flush', withUsers, async (t) => {
   const red = await scratch(t)
   const { rules } = red
   t.match(await rules.list({ family: 'inet' }), [
