@@ -65,7 +65,7 @@ export const linkRule: UndoRule = {
         if (there !== undefined && scope.created.has(linkKey(namespace, before.index)))
           scope.created.add(linkKey(place, there.index))
       }
-      steps.push(step(namespace, back))
+      steps.push(() => sendBack(namespace, back))
       if (attributes.xdp !== undefined && !refused) steps.push(() => before.detachXdp().then(() => {}))
       // On its way it lost what another namespace does not know of.
       if (moves && hasMoved) steps.push(() => finishAgain(namespace, before))
@@ -83,6 +83,13 @@ function deletion(index: number, name: string): AnyAsk {
 /** The namespace with this descriptor: one of the transaction's, or one that was opened for it. */
 async function placeOf({ namespaces }: Scope, fd: number): Promise<Namespace> {
   return namespaces.find((namespace) => !namespace.closed && namespace.fd === fd) ?? openNamespace({ fd })
+}
+
+/** Sends what sets a link back. Before Linux 6.2 an interface that is up refuses a name, and be it the one that it has. */
+async function sendBack(namespace: Namespace, back: AnyAsk): Promise<void> {
+  const now = await find(namespace, back.header.index, undefined)
+  const { name, ...rest } = back.attributes
+  await step(namespace, { ...back, attributes: now?.name === name ? rest : back.attributes })()
 }
 
 /** The request that sets a link's attributes, of those that a request sets, to what they were. */
