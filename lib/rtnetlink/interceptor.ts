@@ -1,6 +1,6 @@
 /** What may stand between the collections of a namespace and the kernel: a transaction, a dry run. */
 import type { Namespace } from '../namespace/namespace.js'
-import type { Message, MessageDefinition } from '../netlink/message.js'
+import type { Message } from '../netlink/message.js'
 import type { Ask } from './talk.js'
 
 // biome-ignore lint/suspicious/noExplicitAny: an ask of any message; whoever looks at one knows which
@@ -27,9 +27,4 @@ export function intercept(namespace: Namespace, interceptor: Interceptor | undef
 
 export function interceptorOf(namespace: Namespace): Interceptor | undefined {
   return interceptors.get(namespace)
-}
-
-/** True for a request of these messages. */
-export function isAbout<D extends MessageDefinition<never, never>>(ask: AnyAsk, definition: D): boolean {
-  return (ask.definition as unknown) === definition
 }
