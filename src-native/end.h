@@ -1,0 +1,133 @@
+// A packet end: anything that frames come out of and go into. One interface for JavaScript, pumps and switches.
+#ifndef NETKIT_END_H_
+#define NETKIT_END_H_
+
+#include <errno.h>
+#include <stdint.h>
+
+#include <atomic>
+
+#include "frame.h"
+
+namespace netkit {
+
+// What was found out about a frame beside its bytes; for captures.
+struct FrameDetail {
+  uint64_t time;             // nanoseconds since 1970; 0 when the end does not know
+  uint32_t original_length;  // before it was cut to fit
+  uint32_t flags;            // as the option epb_flags of pcapng: 1 inbound, 2 outbound; 0 unknown
+};
+
+// What an end has carried. Written by any thread, in batches.
+struct EndCounters {
+  std::atomic<uint64_t> frames_read{0};
+  std::atomic<uint64_t> bytes_read{0};
+  std::atomic<uint64_t> frames_written{0};
+  std::atomic<uint64_t> bytes_written{0};
+  std::atomic<uint64_t> refused{0};      // frames that the kernel or the peer did not take; they are dropped
+  std::atomic<uint64_t> truncated{0};    // frames that were cut on reading
+  std::atomic<int32_t> last_refusal{0};  // errno of the last of them
+};
+
+// Counted by reference: JavaScript's object holds it, and each pump and switch that uses it. It may be read by one
+// thread and written by one thread at a time, each of which may be any. It never closes its descriptor: that is the
+// environment's, which does so after all who use it.
+class End {
+ public:
+  End(const End&) = delete;
+  End& operator=(const End&) = delete;
+
+  // Reads whole frames without waiting, from `position` in the slab on, each begun at the next multiple of
+  // kFrameAlignment (its header, if any, there, and the frame behind it). Ends after `max` frames, when there is less
+  // than room() left in the slab, or when nothing waits. `details` may be null. Returns the number of frames, or a
+  // negated errno when there is not one: -EAGAIN, -ENOBUFS (no room in the slab), -EBADFD (the device is gone) …
+  virtual int Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint32_t max, FrameDetail* details) = 0;
+  // Writes frames that this end can take: WriteFrames() adapts others before. Returns how many were dealt with (refused
+  // and counted ones are among them): fewer than `count` when the end is full for now and `fd` will poll writable; or a
+  // negated errno when there is not one: -EAGAIN, or the end is gone.
+  virtual int Write(const uint8_t* slab, size_t size, const Span* spans, uint32_t count) = 0;
+
+  // To poll for reading and for writing. -1 when the end is never ready again.
+  int fd() const { return fd_; }
+  // What to poll for: an end may want to write (POLLOUT) before it can read, to finish what was begun.
+  virtual bool wants_write() const { return false; }
+  // Called when it polls writable and wants_write(). Returns 0 or a negated errno that ends it.
+  virtual int Flush() { return 0; }
+  // The room in a slab that one frame may need.
+  virtual size_t room() const { return kFrameRoom; }
+  // kOffload… flags of the headers that Write() takes. 0: only whole frames.
+  virtual uint32_t offloads() const { return 0; }
+  // IP packets rather than Ethernet frames.
+  bool layer3() const { return layer3_; }
+
+  EndCounters& counters() { return counters_; }
+
+  void Ref() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void Unref() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+ protected:
+  End(int fd, bool layer3) : fd_(fd), layer3_(layer3) {}
+  virtual ~End() = default;
+
+  int fd_;
+  const bool layer3_;
+  EndCounters counters_;
+
+ private:
+  std::atomic<uint32_t> references_{1};
+};
+
+// Whether an error of write(2) or read(2) is about the descriptor, and not about this frame.
+inline bool IsGone(int error) {
+  return error == EBADFD || error == EBADF || error == ENODEV || error == ENXIO || error == EPIPE;
+}
+
+// Adds up what one call did, and tells the end's counters once.
+class Tally {
+ public:
+  explicit Tally(EndCounters& counters) : counters_(counters) {}
+  Tally(const Tally&) = delete;
+  Tally& operator=(const Tally&) = delete;
+  ~Tally() {
+    Add(counters_.frames_read, frames_read_);
+    Add(counters_.bytes_read, bytes_read_);
+    Add(counters_.frames_written, frames_written_);
+    Add(counters_.bytes_written, bytes_written_);
+    Add(counters_.refused, refused_);
+    Add(counters_.truncated, truncated_);
+    if (last_refusal_ != 0) counters_.last_refusal.store(last_refusal_, std::memory_order_relaxed);
+  }
+
+  void Read(size_t bytes) {
+    frames_read_++;
+    bytes_read_ += bytes;
+  }
+  void Written(size_t bytes) {
+    frames_written_++;
+    bytes_written_ += bytes;
+  }
+  void Refused(int error) {
+    refused_++;
+    last_refusal_ = error;
+  }
+  void Truncated() { truncated_++; }
+
+ private:
+  static void Add(std::atomic<uint64_t>& counter, uint64_t value) {
+    if (value != 0) counter.fetch_add(value, std::memory_order_relaxed);
+  }
+
+  EndCounters& counters_;
+  uint64_t frames_read_ = 0, bytes_read_ = 0, frames_written_ = 0, bytes_written_ = 0, refused_ = 0, truncated_ = 0;
+  int32_t last_refusal_ = 0;
+};
+
+// Writes any frames to any end: what `end` cannot take is cut into segments and given its checksums before (offload.h).
+// Returns as Write() does.
+int WriteFrames(End& end, const uint8_t* slab, size_t size, const Span* spans, uint32_t count);
+
+}  // namespace netkit
+
+#endif  // NETKIT_END_H_
