@@ -1,62 +1,45 @@
-// The load of the packet benchmark: UDP datagrams as fast as one core makes them, and a socket that swallows them.
+// UDP datagrams as fast as one core makes them, to a socket that nobody reads: what is measured is how many packets
+// arrive at the device `right`, per second.
 //
-// blast send ADDRESS PORT BYTES MILLISECONDS
-// blast sink PORT                             holds the port until it is killed; what overflows its buffer the kernel
-// drops
-#define _GNU_SOURCE
-#include <arpa/inet.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
+// blast ADDRESS BYTES MILLISECONDS 3<near 4<far
+#include "load.h"
 
-enum { BURST = 32, LARGEST = 65507 };
+enum { BURST = 32, LARGEST = 65507, PORT = 9000 };
 
-static double now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
-}
-
-static int send_all(int fd, const struct sockaddr_in* to, size_t bytes, double milliseconds) {
-  static char payload[LARGEST];
-  struct iovec part = {.iov_base = payload, .iov_len = bytes};
-  struct mmsghdr burst[BURST] = {0};
-  for (int i = 0; i < BURST; i++) {
-    burst[i].msg_hdr = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+// rx_packets of the device `right` in this thread's namespace.
+static unsigned long received(void) {
+  char line[512];
+  unsigned long bytes = 0, packets = 0;
+  FILE* file = fopen("/proc/thread-self/net/dev", "r");
+  if (file == NULL) fail("/proc/thread-self/net/dev");
+  while (fgets(line, sizeof line, file) != NULL) {
+    if (sscanf(line, " right: %lu %lu", &bytes, &packets) == 2) break;
   }
-  if (connect(fd, (const struct sockaddr*)to, sizeof *to) < 0) return 1;
-  double end = now() + milliseconds;
-  unsigned long sent = 0;
-  while (now() < end) {
-    int count = sendmmsg(fd, burst, BURST, 0);
-    if (count > 0) sent += count;
-  }
-  printf("%lu\n", sent);
-  return 0;
+  fclose(file);
+  return packets;
 }
 
 int main(int count, char** words) {
-  // Not to be left behind when the benchmark is killed.
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
-  int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  struct sockaddr_in address = {.sin_family = AF_INET};
-  if (fd < 0) return 1;
-  if (count == 3 && strcmp(words[1], "sink") == 0) {
-    address.sin_port = htons(atoi(words[2]));
-    if (bind(fd, (struct sockaddr*)&address, sizeof address) < 0) return 1;
-    for (;;) pause();
-  }
-  if (count == 6 && strcmp(words[1], "send") == 0) {
-    address.sin_port = htons(atoi(words[3]));
-    size_t bytes = atoi(words[4]);
-    if (inet_pton(AF_INET, words[2], &address.sin_addr) != 1 || bytes > LARGEST) return 2;
-    return send_all(fd, &address, bytes, atof(words[5]));
-  }
-  fprintf(stderr, "usage: blast send ADDRESS PORT BYTES MILLISECONDS | blast sink PORT\n");
-  return 2;
+  if (count != 4) return fprintf(stderr, "usage: blast ADDRESS BYTES MILLISECONDS 3<near 4<far\n"), 2;
+  end_with_parent();
+  size_t bytes = atoi(words[2]);
+  if (bytes > LARGEST) return 2;
+  struct sockaddr_in to = address_of(words[1], PORT), any = address_of("0.0.0.0", PORT);
+  int near = socket_in(NEAR, SOCK_DGRAM), far = socket_in(FAR, SOCK_DGRAM);
+  if (bind(far, (struct sockaddr*)&any, sizeof any) < 0) fail("bind");
+  if (connect(near, (struct sockaddr*)&to, sizeof to) < 0) fail("connect");
+
+  static char payload[LARGEST];
+  struct iovec part = {.iov_base = payload, .iov_len = bytes};
+  struct mmsghdr burst[BURST] = {0};
+  for (int i = 0; i < BURST; i++) burst[i].msg_hdr = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+  // The first frames ask for an address, and fill the queues on the way.
+  double begin = now() + 20, end = begin + atof(words[3]);
+  while (now() < begin) sendmmsg(near, burst, BURST, 0);
+  unsigned long before = received();
+  double start = now(), waits = waited();
+  while (now() < end) sendmmsg(near, burst, BURST, 0);
+  double took = now() - start;
+  printf("{\"value\":%.1f,\"waited\":%.2f}\n", (received() - before) * 1e3 / took, waited() - waits);
+  return 0;
 }

@@ -1,0 +1,60 @@
+// All designs, what each is compared with, and what is aimed at.
+import * as peers from './peers.mjs'
+
+const c = (...args) => ({ kind: 'c', start: (site) => site.c('pump', ...args.map(String)) })
+const netkit = (flags) => ({ kind: 'netkit', start: (site) => site.netkit(site.name, flags) })
+const peer = (start) => ({ kind: 'peer', start })
+const kernel = (start) => ({ kind: 'kernel', start })
+
+export const designs = {
+  'c-loop': { title: 'C: read, write, a frame at a time', ...c('loop', 64) },
+  'c-64': { title: 'C: read 64, write 64', ...c('batch', 64) },
+  'c-256': { title: 'C: read 256, write 256', ...c('batch', 256) },
+  'c-offload': { title: 'C with offload', ...c('vnet', 64) },
+  'c-tunnel': { title: 'C: tap, UDP, tap; 64 a call', ...c('tunnel', 64) },
+  batches: { title: '`batches()`, each frame looked at', ...netkit() },
+  'batches-64': { title: '`batches({ max: 64 })`', ...netkit() },
+  'batches-offload': { title: '`batches({ max: 64 })` with offload', ...netkit() },
+  pipe: { title: '`a.pipe(b)`', ...netkit() },
+  'pipe-offload': { title: '`a.pipe(b)` with offload', ...netkit() },
+  'for-await': { title: '`for await`, `write()`', ...netkit() },
+  'fs-read': { title: '`fs.read`, `fs.write`', ...netkit() },
+  'fs-streams': { title: '`fs.createReadStream().pipe()`', ...netkit() },
+  socat: { title: 'socat', ...peer(peers.socat) },
+  vde: { title: 'vde_switch', ...peer(peers.vde) },
+  veth: { title: 'veth pair (no program)', ...kernel(peers.veth) },
+  bridge: { title: 'kernel bridge (no program)', ...kernel(peers.bridge) },
+}
+
+for (const [name, design] of Object.entries(designs)) design.name = name
+
+/**
+ * What is measured: a design under a load, beside another. `aim`: the ratio to reach; at most this for `rtt`, where less is
+ * better.
+ */
+export const comparisons = []
+
+function compare(design, base, aims) {
+  for (const [load, aim] of Object.entries(aims)) comparisons.push({ design, base, load, aim: aim ?? undefined })
+}
+
+// The bench's own pumps beside each other.
+compare('c-loop', 'c-256', { tcp: null, udp: null })
+compare('c-64', 'c-256', { tcp: null, udp: null })
+compare('c-256', 'c-loop', { rtt: null })
+compare('c-offload', 'c-256', { tcp: null, udp: null })
+// netkit beside the pump of its shape.
+compare('batches', 'c-256', { tcp: 0.9, udp: 0.95 })
+compare('batches-64', 'c-64', { tcp: 0.9, udp: 0.95 })
+compare('batches', 'c-loop', { rtt: 1.5 })
+compare('batches-offload', 'c-offload', { tcp: 0.9, udp: null })
+compare('pipe', 'c-256', { tcp: 0.7, udp: 0.8 })
+compare('pipe', 'c-loop', { rtt: null })
+compare('pipe', 'fs-streams', { udp: 8 })
+compare('pipe-offload', 'c-offload', { tcp: 0.75, udp: null })
+compare('for-await', 'c-256', { tcp: null, udp: null })
+// Others.
+for (const name of ['fs-read', 'fs-streams', 'socat', 'vde', 'bridge', 'veth']) {
+  compare(name, 'c-256', { tcp: null, udp: null })
+  compare(name, 'c-loop', { rtt: null })
+}
