@@ -10,13 +10,15 @@
 // Options: rounds, milliseconds (of a slice), only=DESIGN,… loads=tcp,udp,rtt, realtime=PRIORITY (chrt -r, on a busy machine),
 // pause=MILLISECONDS between slices, json=FILE (a line for each slice), plot=1 (writes docs/packets.svg).
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { comparisons, designs } from './packets/designs.mjs'
 import { measure } from './packets/measure.mjs'
 import { pinning } from './packets/pins.mjs'
+import { plot as drawn } from './packets/plot.mjs'
+import { latenessTable, memoryTable } from './packets/process.mjs'
 import { tables } from './packets/report.mjs'
 import { Site } from './packets/site.mjs'
 
@@ -67,6 +69,9 @@ export async function run(options = {}) {
       `Medians of ${rounds} rounds of ${milliseconds} ms; ${how}${realtime > 0 ? `, chrt -r ${realtime}` : ''}.`,
     )
     console.log(tables(designs, wanted, slices, milliseconds))
+    console.log(await memoryTable(sites, designs))
+    console.log(await latenessTable(sites, designs, { rounds, milliseconds }))
+    if (plot !== undefined) writeFileSync(new URL('../docs/packets.svg', import.meta.url), drawn(designs, slices))
     if (disturbed > 0) console.log(`\n${disturbed} slices were disturbed by other programs to the end.`)
     return { wanted, slices }
   } finally {

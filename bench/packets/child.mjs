@@ -1,18 +1,13 @@
 // The process of one design that is made of netkit: child.mjs DESIGN PUMP NEAR FAR BETWEEN, with paths of the bench's C pump
 // and of the namespaces. It says when it runs, and then answers questions about itself.
-import { readFileSync } from 'node:fs'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openNamespace } from '../../dist/index.js'
+import { memory } from './memory.mjs'
 import { starts } from './netkit.mjs'
 
 const [design, pump, ...paths] = process.argv.slice(2)
 const RESOLUTION = 1
-
-const memory = () => ({
-  resident: Number(readFileSync('/proc/self/status', 'latin1').match(/^VmRSS:\s+(\d+)/m)[1]) * 1024,
-  heap: process.memoryUsage().heapUsed,
-})
 
 let histogram
 const answers = {

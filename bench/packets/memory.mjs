@@ -1,0 +1,7 @@
+// Memory of this process, in bytes.
+import { readFileSync } from 'node:fs'
+
+export const memory = () => ({
+  resident: Number(readFileSync('/proc/self/status', 'latin1').match(/^VmRSS:\s+(\d+)/m)[1]) * 1024,
+  heap: process.memoryUsage().heapUsed,
+})
