@@ -22,6 +22,19 @@ export { ExecError, type ExecOptions, type ExecResult } from './namespace/progra
 export type { Sysctl } from './namespace/sysctl.js'
 export type { TracedEnd, TracedReply, TracedRequest } from './netlink/trace.js'
 export type { MessageWords } from './netlink/words.js'
+export type { FrameBatch } from './packets/batch.js'
+export type { BatchIterator, BatchOptions } from './packets/batch-iterator.js'
+export type { BatchListener } from './packets/batch-readers.js'
+export type { PacketStats } from './packets/device.js'
+export { PacketEnd } from './packets/end.js'
+export type { FrameIterator } from './packets/frame-iterator.js'
+export {
+  createOffloadFrame,
+  type OffloadFields,
+  type OffloadFrame,
+  type OffloadHeader,
+  type Segmentation,
+} from './packets/offload-header.js'
 export type { Address, AddressFlag } from './rtnetlink/address.js'
 export type { AddressFilter, AddressTraits } from './rtnetlink/address-filter.js'
 export type { AddressInput, AddressOptions, AddressProtocol, ScopeName } from './rtnetlink/address-options.js'
@@ -223,9 +236,7 @@ export type { NetworkEvent, ObjectEvent, ObjectName, WatchedObjects } from './rt
 export { Store, type StoreOptions, StoreRows } from './rtnetlink/watch/store.js'
 export { Watch, type WatchOptions, type WatchSelection } from './rtnetlink/watch/watch.js'
 export type { XdpDetachOptions, XdpMode, XdpOptions, XdpState } from './rtnetlink/xdp.js'
-export type { BatchIterator, BatchOptions, FrameBatch } from './tuntap/batch.js'
-export type { PacketStats } from './tuntap/device.js'
-export type { FrameIterator } from './tuntap/frame-iterator.js'
-export type { PacketStream } from './tuntap/packet-stream.js'
+export type { TunInterface } from './tuntap/interface.js'
+export type { TunQueue } from './tuntap/queue.js'
 export { openTap, Tap, type TapOptions } from './tuntap/tap.js'
 export { openTun, Tun, type TunOptions } from './tuntap/tun.js'

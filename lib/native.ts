@@ -45,6 +45,12 @@ export interface Poller {
   unref(): void
 }
 
+/** A packet end of C++ (src-native/end.h), which lives as long as this object or a thread that uses it. */
+export interface NativeEnd {
+  readonly [nativeEnd]: true
+}
+declare const nativeEnd: unique symbol
+
 export interface Native {
   /** Hands a descriptor to the environment, to be closed at its end. */
   ownDescriptor(fd: number): void
@@ -112,28 +118,47 @@ export interface Native {
    * the descriptor is not owned.
    */
   controlTun(fd: number, request: number, value: number): Promise<number>
+  /** TUNGETIFF, on this thread: the interface's name and flags (IFF_…), or a negated errno. */
+  identifyTun(fd: number): { name: string; flags: number } | number
+
+  /**
+   * The end that a descriptor of a tap, tun or macvtap is. `layer3`, `headers`: 1 or 0; headers are 10 bytes. `offloads`: a sum of
+   * TUN_F_… that writing may use. The end never closes the descriptor.
+   */
+  createTunEnd(fd: number, layer3: number, headers: number, offloads: number): NativeEnd
 
   /**
    * Reads whole frames without waiting: frame i goes to `slab` where the one before ended (rounded up to 64 bytes), and
-   * (offset, length) to `spans`. Stops at `max` frames, when less than `frameSize` bytes are left, or when nothing waits.
-   * Starts at `position` in the slab. Returns the number of frames, or a negated errno when there is not one.
+   * (offset, length) to `spans`; a length with HAS_HEADER (2^31) says that an offload header lies in the 10 bytes before the offset.
+   * Stops at `max` frames, when there is less room left than a frame may need, or when nothing waits. Starts at `position` in the
+   * slab. `details`: 16 bytes a frame, struct FrameDetail of src-native/end.h, aligned to 8. Returns the number of frames, or a
+   * negated errno when there is not one.
    */
-  readFrames(fd: number, slab: Uint8Array, position: number, frameSize: number, spans: Uint32Array, max: number): number
-  /**
-   * Writes `count` frames from `spans[2 * start]` on. A frame that the kernel refuses (too short, link down, no memory) is
-   * skipped and counted. Returns the number of frames dealt with, or a negated errno when the device itself is gone.
-   * `counters`: adds to [0] frames written, [1] bytes written, [2] frames refused; [3] is set to the last refusal's errno.
-   */
-  writeFrames(
-    fd: number,
+  readFrames(
+    end: NativeEnd,
     slab: Uint8Array,
+    position: number,
     spans: Uint32Array,
-    start: number,
-    count: number,
-    counters: Float64Array,
+    max: number,
+    details?: Uint8Array,
   ): number
-  /** The same for frames in arrays of their own, from `frames[start]` on. */
-  writeBuffers(fd: number, frames: readonly Uint8Array[], start: number, counters: Float64Array): number
+  /**
+   * Writes `count` frames from `spans[2 * start]` on, cut into segments and given their checksums where the end needs that. A
+   * frame that the end refuses (too short, link down, no memory) is skipped and counted. Returns the number of frames dealt with,
+   * fewer than asked when the end is full; or a negated errno when there is not one: -EAGAIN, or the end is gone.
+   */
+  writeFrames(end: NativeEnd, slab: Uint8Array, spans: Uint32Array, start: number, count: number): number
+  /** The same for whole frames in arrays of their own, from `frames[start]` on. */
+  writeBuffers(end: NativeEnd, frames: readonly Uint8Array[], start: number): number
+  /** Goes on with what an end has begun to write. Returns 1 when it wants to write more, 0 when not, or a negated errno. */
+  flushEnd(end: NativeEnd): number
+  /** Fills in frames read, bytes read, frames written, bytes written, frames refused, frames truncated, errno of the last refusal. */
+  endCounters(end: NativeEnd, values: Float64Array): void
+  /**
+   * Blocks this thread until one of the descriptors (64 at most) is readable: its index; -EAGAIN after `timeout` milliseconds
+   * (-1: never) or a signal.
+   */
+  waitReadable(fds: Uint32Array, timeout: number): number
 }
 
 const load = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => unknown

@@ -9,7 +9,10 @@ const longest = 450
 /** Top to bottom; a file may import from its own layer and from those below. */
 const layers = [
   ['index.ts'],
-  ['tuntap'],
+  ['capture'],
+  ['pump'],
+  ['tuntap', 'sockets'],
+  ['packets'],
   ['rtnetlink'],
   ['namespace'],
   ['netlink'],

@@ -33,9 +33,14 @@ constexpr Export kExports[] = {
     {"lockFile", netkit::LockFile},
     {"openTun", netkit::OpenTun},
     {"controlTun", netkit::ControlTun},
+    {"identifyTun", netkit::IdentifyTun},
     {"readFrames", netkit::ReadFrames},
     {"writeFrames", netkit::WriteFrames},
     {"writeBuffers", netkit::WriteBuffers},
+    {"flushEnd", netkit::FlushEnd},
+    {"endCounters", netkit::EndCounters},
+    {"waitReadable", netkit::WaitReadable},
+    {"createTunEnd", netkit::CreateTunEnd},
 };
 
 // Once for every environment that loads the addon. Each function gets the environment's state as its data.

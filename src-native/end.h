@@ -3,6 +3,7 @@
 #define NETKIT_END_H_
 
 #include <errno.h>
+#include <node_api.h>
 #include <stdint.h>
 
 #include <atomic>
@@ -10,6 +11,8 @@
 #include "frame.h"
 
 namespace netkit {
+
+class Environment;
 
 // What was found out about a frame beside its bytes; for captures.
 struct FrameDetail {
@@ -19,7 +22,7 @@ struct FrameDetail {
 };
 
 // What an end has carried. Written by any thread, in batches.
-struct EndCounters {
+struct EndCounterSet {
   std::atomic<uint64_t> frames_read{0};
   std::atomic<uint64_t> bytes_read{0};
   std::atomic<uint64_t> frames_written{0};
@@ -57,10 +60,12 @@ class End {
   virtual size_t room() const { return kFrameRoom; }
   // kOffload… flags of the headers that Write() takes. 0: only whole frames.
   virtual uint32_t offloads() const { return 0; }
+  // Whether many frames a call cost less than one: then frames that lie apart are copied together before.
+  virtual bool batches() const { return false; }
   // IP packets rather than Ethernet frames.
   bool layer3() const { return layer3_; }
 
-  EndCounters& counters() { return counters_; }
+  EndCounterSet& counters() { return counters_; }
 
   void Ref() { references_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() {
@@ -73,7 +78,7 @@ class End {
 
   int fd_;
   const bool layer3_;
-  EndCounters counters_;
+  EndCounterSet counters_;
 
  private:
   std::atomic<uint32_t> references_{1};
@@ -87,7 +92,7 @@ inline bool IsGone(int error) {
 // Adds up what one call did, and tells the end's counters once.
 class Tally {
  public:
-  explicit Tally(EndCounters& counters) : counters_(counters) {}
+  explicit Tally(EndCounterSet& counters) : counters_(counters) {}
   Tally(const Tally&) = delete;
   Tally& operator=(const Tally&) = delete;
   ~Tally() {
@@ -119,7 +124,7 @@ class Tally {
     if (value != 0) counter.fetch_add(value, std::memory_order_relaxed);
   }
 
-  EndCounters& counters_;
+  EndCounterSet& counters_;
   uint64_t frames_read_ = 0, bytes_read_ = 0, frames_written_ = 0, bytes_written_ = 0, refused_ = 0, truncated_ = 0;
   int32_t last_refusal_ = 0;
 };
@@ -127,6 +132,12 @@ class Tally {
 // Writes any frames to any end: what `end` cannot take is cut into segments and given its checksums before (offload.h).
 // Returns as Write() does.
 int WriteFrames(End& end, const uint8_t* slab, size_t size, const Span* spans, uint32_t count);
+
+// The JavaScript object of an end, which takes over one reference, also when it fails (then null).
+napi_value WrapEnd(Environment& environment, End* end);
+// The end of an object that WrapEnd() made: without a reference, valid while the object is. Null, with a TypeError
+// pending, for anything else.
+End* EndOf(napi_env env, napi_value object);
 
 }  // namespace netkit
 

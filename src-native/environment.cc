@@ -144,6 +144,80 @@ napi_value Environment::SubmitSlow(Job* job, int fd) {
 
 void Environment::SubmitSlowUnheard(Job* job, int fd) { PushSlow(job, fd); }
 
+void Environment::LongMain(void* data) {
+  LongJob* job = static_cast<LongJob*>(data);
+  job->Run();
+  job->environment_->Complete(job);
+}
+
+napi_value Environment::SubmitLong(LongJob* job) {
+  napi_value promise = MakePromise(job);
+  if (promise == nullptr) return nullptr;
+  Pend();
+  job->environment_ = this;
+  int error = closing_ ? -ECANCELED : uv_thread_create(&job->thread_, LongMain, job);
+  if (error != 0) {
+    job->Refuse(error);
+    Complete(job);
+    return promise;
+  }
+  job->long_ = true;
+  job->next_long_ = long_jobs_;
+  if (long_jobs_ != nullptr) long_jobs_->previous_long_ = job;
+  long_jobs_ = job;
+  return promise;
+}
+
+void Environment::SetReferenced(LongJob* job, bool referenced) {
+  if (!job->long_ || job->referenced_ == referenced) return;
+  job->referenced_ = referenced;
+  if (referenced) {
+    Pend();
+  } else if (--pending_ == 0) {
+    uv_unref(reinterpret_cast<uv_handle_t*>(&completion_));
+  }
+}
+
+void Environment::Notify(LongJob* job) {
+  uv_mutex_lock(&mutex_);
+  if (!job->notified_) {
+    job->notified_ = notices_ = true;
+    uv_async_send(&completion_);
+  }
+  uv_mutex_unlock(&mutex_);
+}
+
+void Environment::AnswerNotices() {
+  uv_mutex_lock(&mutex_);
+  bool any = notices_;
+  notices_ = false;
+  uv_mutex_unlock(&mutex_);
+  // What Notified() does may take any job out of the list: begin again after each.
+  while (any) {
+    LongJob* found = nullptr;
+    uv_mutex_lock(&mutex_);
+    for (LongJob* each = long_jobs_; each != nullptr && found == nullptr; each = each->next_long_) {
+      if (each->notified_) found = each;
+    }
+    if (found != nullptr) found->notified_ = false;
+    uv_mutex_unlock(&mutex_);
+    if (found == nullptr) return;
+    napi_handle_scope handles = nullptr;
+    napi_open_handle_scope(env_, &handles);
+    found->Notified(*this);
+    napi_close_handle_scope(env_, handles);
+  }
+}
+
+void Environment::LongEnded(LongJob* job) {
+  uv_thread_join(&job->thread_);
+  (job->previous_long_ == nullptr ? long_jobs_ : job->previous_long_->next_long_) = job->next_long_;
+  if (job->next_long_ != nullptr) job->next_long_->previous_long_ = job->previous_long_;
+  job->long_ = false;
+  // Drain() is about to count it out.
+  if (!job->referenced_) Pend();
+}
+
 void Environment::PushSlow(Job* job, int fd) {
   Pend();
   if (fd >= 0 && descriptors_.Used(fd)) {
@@ -188,6 +262,7 @@ void Environment::Complete(Job* job) {
 void Environment::Drain() {
   if (closing_) return;
   AnswerNudges();
+  AnswerNotices();
   JobList done;
   uv_mutex_lock(&mutex_);
   done.Swap(completed_);
@@ -202,6 +277,7 @@ void Environment::Drain() {
   napi_open_callback_scope(env_, nullptr, context_, &callbacks);
   while (Job* job = done.Pop()) {
     if (job->own_thread_) entering_threads_.Joined(job);
+    if (job->long_) LongEnded(static_cast<LongJob*>(job));
     if (job->used_descriptor_ >= 0) Unused(job->used_descriptor_);
     napi_handle_scope each = nullptr;
     napi_open_handle_scope(env_, &each);
@@ -293,6 +369,8 @@ void Environment::ReportException() {
 void Environment::Close(napi_async_cleanup_hook_handle hook) {
   hook_ = hook;
   closing_ = true;
+  for (LongJob* each = long_jobs_; each != nullptr; each = each->next_long_) each->Stop();
+  while (long_jobs_ != nullptr) LongEnded(long_jobs_);
   JobList rest;
   work_thread_.Stop(rest);
   slow_thread_.Stop(rest);

@@ -45,6 +45,16 @@ class Environment {
   // A promise that is resolved already.
   napi_value Resolved(int value);
 
+  // Starts a job that runs until it is stopped, on a thread of its own.
+  napi_value SubmitLong(LongJob* job);
+  // Whether it keeps the process alive. For a job that SubmitLong() has started and that is not finished.
+  void SetReferenced(LongJob* job, bool referenced);
+  // From the job's thread: Notified() will be called on the loop's.
+  void Notify(LongJob* job);
+  // The descriptor is used by a thread: it is not closed before as many calls of the second as of the first.
+  void UseDescriptor(int fd) { descriptors_.AddUser(fd); }
+  void LeaveDescriptor(int fd) { Unused(fd); }
+
   // From any thread: the job is done.
   void Complete(Job* job);
 
@@ -74,6 +84,9 @@ class Environment {
   void Unused(int fd);
   void Drain();
   void AnswerNudges();
+  void AnswerNotices();
+  void LongEnded(LongJob* job);
+  static void LongMain(void* job);
   void Settle(Job* job);
   void Drop(Job* job);
   void Close(napi_async_cleanup_hook_handle hook);
@@ -90,6 +103,8 @@ class Environment {
   WorkThread slow_thread_;
   JobList blocked_;  // behind work that uses their descriptor
   EnteringThreads entering_threads_;
+  LongJob* long_jobs_ = nullptr;
+  bool notices_ = false;  // guarded by mutex_
   Poller* pollers_ = nullptr;
   Job* starting_ = nullptr;
   napi_async_context context_ = nullptr;

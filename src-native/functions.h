@@ -41,11 +41,18 @@ napi_value LockFile(napi_env env, napi_callback_info info);
 // tun.cc
 napi_value OpenTun(napi_env env, napi_callback_info info);
 napi_value ControlTun(napi_env env, napi_callback_info info);
+napi_value IdentifyTun(napi_env env, napi_callback_info info);
+
+// tun_end.cc
+napi_value CreateTunEnd(napi_env env, napi_callback_info info);
 
 // frames.cc
 napi_value ReadFrames(napi_env env, napi_callback_info info);
 napi_value WriteFrames(napi_env env, napi_callback_info info);
 napi_value WriteBuffers(napi_env env, napi_callback_info info);
+napi_value FlushEnd(napi_env env, napi_callback_info info);
+napi_value EndCounters(napi_env env, napi_callback_info info);
+napi_value WaitReadable(napi_env env, napi_callback_info info);
 
 }  // namespace netkit
 

@@ -40,8 +40,27 @@ class Job {
   int used_descriptor_ = -1;    // one that must not be closed before this job is done
   int behind_ = -1;             // this one starts when nothing uses that descriptor any more
   bool own_thread_ = false;     // it ran, or runs, on thread_
+  bool long_ = false;           // a LongJob
   uv_thread_t thread_ = {};
   Environment* environment_ = nullptr;
+};
+
+// A job with a thread of its own that runs until it is told to stop: a pump, a switch. Started by
+// Environment::SubmitLong(), and stopped and joined at the environment's end at the latest.
+class LongJob : public Job {
+ public:
+  // On the loop's thread, any number of times, also before Run() and after it: Run() is to return soon.
+  virtual void Stop() = 0;
+  // On the loop's thread, some time after Environment::Notify(). JavaScript may be called.
+  virtual void Notified(Environment&) {}
+
+ private:
+  friend class Environment;
+
+  LongJob* previous_long_ = nullptr;
+  LongJob* next_long_ = nullptr;
+  bool referenced_ = true;
+  bool notified_ = false;  // guarded by the environment's mutex
 };
 
 // A job that answers with one number.

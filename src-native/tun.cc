@@ -36,6 +36,12 @@ int Control(int fd, uint32_t request, int64_t value) {
       result = ioctl(fd, request, &number);
       break;
     }
+    case TUNSETQUEUE: {
+      ifreq queue = {};
+      queue.ifr_flags = static_cast<short>(value);
+      result = ioctl(fd, request, &queue);
+      break;
+    }
     default:
       return -EINVAL;
   }
@@ -145,6 +151,20 @@ napi_value OpenTun(napi_env env, napi_callback_info info) {
   int error = job->SetNamespace(ns);
   if (error == 0 && !job->SetControls(controls)) error = -ENOMEM;
   return arguments.environment().SubmitEntering(job, error);
+}
+
+napi_value IdentifyTun(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  int fd = arguments.Integer(0);
+  if (!arguments.ok()) return nullptr;
+  ifreq found = {};
+  if (ioctl(fd, TUNGETIFF, &found) < 0) return Number(env, -errno);
+  napi_value result = nullptr, name = nullptr;
+  if (napi_create_object(env, &result) != napi_ok) return nullptr;
+  napi_create_string_utf8(env, found.ifr_name, strnlen(found.ifr_name, IFNAMSIZ), &name);
+  napi_set_named_property(env, result, "name", name);
+  napi_set_named_property(env, result, "flags", Number(env, static_cast<uint16_t>(found.ifr_flags)));
+  return result;
 }
 
 napi_value ControlTun(napi_env env, napi_callback_info info) {

@@ -6,6 +6,7 @@ import { acknowledgementAttributes } from '../dist/netlink/acknowledgement.js'
 import { allHeaderNames } from '../dist/netlink/header-words.js'
 import { allStructs } from '../dist/netlink/struct.js'
 import { allTables } from '../dist/netlink/table.js'
+import { offloadConstants } from '../dist/packets/constants.js'
 import { linkAttributes } from '../dist/rtnetlink/link-attributes.js'
 import { tunConstants } from '../dist/tuntap/constants.js'
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../dist/values/ip.js'
@@ -51,6 +52,7 @@ const preamble = `
 #include <linux/pkt_sched.h>
 #include <linux/in.h>
 #include <linux/if_arp.h>
+#include <linux/virtio_net.h>
 #include <linux/tc_act/tc_gact.h>
 #include <linux/tc_act/tc_mirred.h>
 #include <linux/tc_act/tc_skbedit.h>
@@ -65,6 +67,9 @@ const oldest = [6, 1] as const
 
 /** Names that came later, with the kernel that brought them: looked at when the headers are as new. */
 const newer: Readonly<Record<string, readonly [number, number]>> = {
+  TUN_F_USO4: [6, 2],
+  TUN_F_USO6: [6, 2],
+  VIRTIO_NET_HDR_GSO_UDP_L4: [6, 2],
   DEVCONF_FORCE_FORWARDING: [6, 17],
   IFLA_BR_FDB_N_LEARNED: [6, 7],
   IFLA_BR_FDB_MAX_LEARNED: [6, 7],
@@ -220,6 +225,7 @@ test('constants are those of the headers', { skip }, (t) => {
   const all: (readonly [string, number])[] = [
     ...allHeaderNames,
     ...Object.entries(tunConstants),
+    ...Object.entries(offloadConstants),
     ...Object.entries({ AF_UNSPEC, AF_INET, AF_INET6 }),
     ...errnos(),
   ]
@@ -249,6 +255,7 @@ test('a wrong number, a wrong layout and an unknown name do not pass', { skip },
 
 test('the exceptions are about what there is', (t) => {
   const names = new Set([...attributeNumbers(), ...allHeaderNames, ...errnos()].map(([name]) => name))
+  for (const name of Object.keys({ ...tunConstants, ...offloadConstants })) names.add(name)
   for (const { name, fields } of allStructs) for (const field of fields) names.add(`${name}.${field.name}`)
   for (const { name, fields } of allStructs) for (const one of fields) names.add(name).add(`${name}.${one.name}`)
   for (const name of [...Object.keys(newer), ...Object.keys(internal)]) t.ok(names.has(name), name)

@@ -22,7 +22,7 @@ const before = `
 `
 const beforeTap = `
   const { fd: tap } = await native.openTun(ns, 'tap%d', 0x1002, new Uint32Array(0))
-  const slab = Buffer.alloc(1 << 16), spans = new Uint32Array(64)
+  const slab = Buffer.alloc(1 << 17), spans = new Uint32Array(64)
 `
 
 /** Each is left where ready() is called, or at its end. */
@@ -56,8 +56,10 @@ const situations: Record<string, string> = {
 const tapSituations: Record<string, string> = {
   'openTun pending': "many(() => native.openTun(ns, 'tap%d', 0x1002, new Uint32Array([0x400454cb, 0])))",
   'controlTun pending': 'many(() => native.controlTun(tap, 0x400454cb, 0))',
-  'reading frames': 'ready(); for (;;) native.readFrames(tap, slab, 0, 1600, spans, 32)',
-  'writing frames': 'ready(); for (;;) native.writeBuffers(tap, [slab.subarray(0, 60)], 0, new Float64Array(4))',
+  'reading frames':
+    'const end = native.createTunEnd(tap, 0, 0, 0); ready(); for (;;) native.readFrames(end, slab, 0, spans, 32)',
+  'writing frames':
+    'const end = native.createTunEnd(tap, 0, 0, 0); ready(); for (;;) native.writeBuffers(end, [slab.subarray(0, 60)], 0)',
   'a tap polled and closed': `
     native.createPoller(tap, () => {}).start(3); setImmediate(() => native.closeDescriptor(tap)); setTimeout(ready, 2)
     await new Promise(() => {})`,

@@ -6,6 +6,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { test } from 'tap'
 import { native } from '../dist/native.js'
+import { FRAME_ROOM } from '../dist/packets/constants.js'
 import {
   ask,
   dump,
@@ -52,32 +53,43 @@ needs(noTun, 'frames go into a tap and come out', async (t) => {
   const { tap, control, index, errors, close } = await makeTap()
   t.match(tap, { error: 0, control: -1, name: 'tap0' })
   t.same(errors, [0, 0])
-  const slab = Buffer.alloc(32 * 1024)
+  const end = native.createTunEnd(tap.fd, 0, 0, 0)
+  const slab = Buffer.alloc(128 * 1024)
   const spans = new Uint32Array(64)
-  const counters = new Float64Array(4)
+  const written = () => {
+    const values = new Float64Array(7)
+    native.endCounters(end, values)
+    return [values[2], values[3], values[4], values[6]]
+  }
   slab.set(arpRequest, 100)
-  spans.set([7, 7, 100, 60, slab.length - 59, 60, 0xffffffff, 0xffffffff, 0, 13])
-  t.equal(native.writeFrames(tap.fd, slab, spans, 1, 4, counters), 4)
-  t.same([...counters], [1, 60, 3, EINVAL], 'two lying spans and one short frame are refused')
+  spans.set([7, 7, 100, 60, slab.length - 59, 60, 0xffffffff, 0x7fffffff, 0, 13])
+  t.equal(native.writeFrames(end, slab, spans, 1, 4), 4)
+  t.same(written(), [1, 60, 3, EINVAL], 'two lying spans and one short frame are refused')
   for (const [offset, length] of [
     [slab.length + 1, 0],
     [0xffffffff, 0xffffffff],
+    [5, 0x80000020],
     [slab.length - 59, 60],
   ]) {
-    const lying = new Float64Array(4)
-    t.equal(native.writeFrames(tap.fd, slab, Uint32Array.of(offset ?? 0, length ?? 0), 0, 1, lying), 1)
-    t.same([...lying], [0, 0, 1, EINVAL])
+    const lying = native.createTunEnd(tap.fd, 0, offset === 5 ? 1 : 0, 0)
+    t.equal(native.writeFrames(lying, slab, Uint32Array.of(offset ?? 0, length ?? 0), 0, 1), 1)
+    const values = new Float64Array(7)
+    native.endCounters(lying, values)
+    t.same([...values], offset === 5 ? [0, 0, 1, 32, 0, 0, 0] : [0, 0, 0, 0, 1, 0, EINVAL])
   }
-  t.equal(native.writeFrames(tap.fd, slab, spans, 30, 3, counters), -EINVAL)
-  t.equal(native.writeBuffers(tap.fd, [NONE, arpRequest, new Uint8Array(13), arpRequest], 1, counters), 3)
-  t.same([...counters], [3, 180, 4, EINVAL])
-  t.throws(() => native.writeBuffers(tap.fd, [arpRequest, 'x' as unknown as Buffer], 0, counters), TypeError)
+  t.equal(native.writeFrames(end, slab, spans, 30, 3), -EINVAL)
+  t.equal(native.writeBuffers(end, [NONE, arpRequest, new Uint8Array(13), arpRequest], 1), 3)
+  t.same(written(), [3, 180, 4, EINVAL])
+  t.throws(() => native.writeBuffers(end, [arpRequest, 'x' as unknown as Buffer], 0), TypeError)
+  for (const wrong of [{}, tap.fd, null, undefined]) {
+    t.throws(() => native.writeBuffers(wrong as never, [arpRequest], 0), TypeError)
+  }
 
   const replies: string[] = []
   const frames: [number, number][] = []
   for (let i = 0; i < 100 && replies.length < 3; i++) {
     slab.fill(0)
-    const read = native.readFrames(tap.fd, slab, 128, 1600, spans, 32)
+    const read = native.readFrames(end, slab, 128, spans, 32)
     if (read === -EAGAIN) await sleep(10)
     for (let j = 0; j < read; j++) {
       const [at, length] = [spans[2 * j] as number, spans[2 * j + 1] as number]
@@ -89,25 +101,20 @@ needs(noTun, 'frames go into a tap and come out', async (t) => {
   for (const reply of replies) t.match(reply, /^0002.{12}0a0900010200000000020a090002$/)
   t.ok(frames.every(([at, length]) => at >= 128 && at % 64 === 0 && length >= 42 && at + length <= slab.length))
 
-  for (const [position, size, max] of [
-    [0, 1600, 0],
-    [0, 0, 1],
-  ] as const) {
-    t.equal(native.readFrames(tap.fd, slab, position, size, spans, max), -EINVAL)
-  }
-  t.equal(native.readFrames(tap.fd, slab, slab.length - 1599, 1600, spans, 1), -ENOBUFS, 'no room')
-  t.equal(native.readFrames(tap.fd, slab, 2 ** 52, 2 ** 52, spans, 1), -ENOBUFS)
+  t.equal(native.readFrames(end, slab, 0, spans, 0), -EINVAL)
+  t.equal(native.readFrames(end, slab, slab.length - FRAME_ROOM + 1, spans, 1), -ENOBUFS, 'no room')
+  t.equal(native.readFrames(end, slab, 2 ** 52, spans, 1), -ENOBUFS)
   let last: number
-  do last = native.readFrames(tap.fd, slab, 0, 1600, spans, 32)
+  do last = native.readFrames(end, slab, 0, spans, 32)
   while (last > 0)
   t.equal(last, -EAGAIN)
 
   t.equal(await ask(control, RTM_NEWLINK, 0, ifinfomsg(index, 0, 1)), 0)
-  t.equal(native.writeBuffers(tap.fd, [arpRequest], 0, counters), 1)
-  t.same(counters[3], EIO, 'a link that is down refuses frames')
+  t.equal(native.writeBuffers(end, [arpRequest], 0), 1)
+  t.same(written()[3], EIO, 'a link that is down refuses frames')
   t.equal(await ask(control, RTM_DELLINK, 0, ifinfomsg(index)), 0)
-  t.equal(native.writeBuffers(tap.fd, [arpRequest], 0, counters), -EBADFD, 'a deleted one is gone')
-  t.equal(native.readFrames(tap.fd, slab, 0, 1600, spans, 1), -EBADFD)
+  t.equal(native.writeBuffers(end, [arpRequest], 0), -EBADFD, 'a deleted one is gone')
+  t.equal(native.readFrames(end, slab, 0, spans, 1), -EBADFD)
   await close()
 })
 
@@ -116,30 +123,34 @@ test('frames on a datagram socket: their places, and a full queue', async (t) =>
   const address = Buffer.from(`\x01\x00\x00netkit-${process.pid}`, 'latin1')
   t.equal(native.bindSocket(fd, address), 0)
   t.equal(native.connectSocket(fd, address), 0)
-  const counters = new Float64Array(4)
+  const end = native.createTunEnd(fd, 0, 0, 0)
   const sizes = [1, 65, 90, 200, 128, 7]
   const frames = sizes.map((size, i) => Buffer.alloc(size, i + 1))
-  t.equal(native.writeBuffers(fd, frames, 0, counters), 6)
-  const slab = Buffer.alloc(1000)
+  t.equal(native.writeBuffers(end, frames, 0), 6)
+  const slab = Buffer.alloc(FRAME_ROOM + 1000)
   const spans = new Uint32Array(20)
-  t.equal(native.readFrames(fd, slab, 0, 128, spans, 5), 5)
-  t.same(
-    [...spans.subarray(0, 10)],
-    [0, 1, 64, 65, 192, 90, 320, 128, 448, 128],
-    'from multiples of 64, cut at the size',
-  )
+  t.equal(native.readFrames(end, slab, 0, spans, 5), 5)
+  t.same([...spans.subarray(0, 10)], [0, 1, 64, 65, 192, 90, 320, 200, 576, 128], 'from multiples of 64')
   t.equal(slab[192 + 89], 3)
   t.equal(slab[192 + 90], 0)
-  t.equal(native.readFrames(fd, slab, 960, 40, spans, 10), 1)
-  t.equal(native.readFrames(fd, slab, 0, 128, spans, 10), -EAGAIN)
+  const details = new Uint8Array(32)
+  t.equal(native.readFrames(end, slab, 960, spans, 10, details), 1)
+  const view = new DataView(details.buffer)
+  t.ok(Math.abs(Number(view.getBigUint64(0, true) / 1_000_000n) - Date.now()) < 60_000, 'the time')
+  t.equal(view.getUint32(8, true), 7, 'the length')
+  t.equal(native.readFrames(end, slab, 0, spans, 10, new Uint8Array(64).subarray(1)), -EINVAL, 'not aligned')
+  t.equal(native.readFrames(end, slab, 0, spans, 10), -EAGAIN)
+  t.equal(native.waitReadable(Uint32Array.of(fd), 1), -EAGAIN)
   const many = Array.from({ length: 1000 }, () => Buffer.alloc(10))
-  const written = native.writeBuffers(fd, many, 0, counters)
-  t.ok(written > 0 && written < 1000, 'the queue is full')
-  t.equal(native.writeBuffers(fd, many, written, counters), -EAGAIN)
-  t.equal(native.writeFrames(fd, slab, spans, 0, 1, counters), -EAGAIN)
-  t.same([...counters], [6 + written, 491 + 10 * written, 0, 0])
+  t.equal(native.writeBuffers(end, many, 0), 1000, 'a tun descriptor is never full for long: the rest is dropped')
+  t.equal(native.waitReadable(Uint32Array.of(fd, fd), -1), 0)
+  const values = new Float64Array(7)
+  native.endCounters(end, values)
+  const written = values[2] as number
+  t.ok(written > 6 && written < 1000, 'the queue is full')
+  t.same([...values], [6, 491, written, 491 + 10 * (written - 6), 1006 - written, 0, EAGAIN])
   t.equal(await native.closeDescriptor(fd), 0)
-  t.equal(native.writeBuffers(fd, many, 0, counters), -EBADF)
+  t.equal(native.writeBuffers(end, many, 0), -EBADF)
 })
 
 needs(noTun, 'receive pads datagrams to 4 bytes', async (t) => {
@@ -209,7 +220,7 @@ needs(noTun, 'a poller', async (t) => {
   poller.stop()
   events.length = 0
   t.equal(poller.start(1), 0)
-  native.writeBuffers(tap.fd, [arpRequest], 0, new Float64Array(4))
+  native.writeBuffers(native.createTunEnd(tap.fd, 0, 0, 0), [arpRequest], 0)
   await next()
   t.same(events[0], [0, 1], 'readable')
   poller.stop()

@@ -87,7 +87,7 @@ test('a forgotten tap is closed, with one warning; one that is being read is not
   t.same(left, ['lo', 'read0', 'read1'])
   t.ok(frames > 0, 'what is being read goes on')
   t.equal(warnings.length, 1)
-  t.match(warnings[0], { code: 'NETKIT_LEAK', message: /tap or tun was garbage-collected before it was closed/ })
+  t.match(warnings[0], { code: 'NETKIT_LEAK', message: /packet end was garbage-collected before it was closed/ })
 })
 
 test('worker threads that are terminated in the middle', tun, async (t) => {

@@ -126,7 +126,9 @@ test('options that are wrong are refused before anything is made', tun, async (t
     [{ readableHighWaterMark: 0 }, range],
     [{ writableHighWaterMark: 1.5 }, type],
     [{ signal: {} }, type],
-    [{ queues: 2 }, value],
+    [{ queues: 0 }, { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }],
+    [{ queues: 257 }, { name: 'RangeError', code: 'ERR_OUT_OF_RANGE' }],
+    [{ offload: true, packetInfo: true }, value],
     [{ presist: true }, { ...value, message: /did you mean 'persist'/ }],
   ]
   for (const [options, expected] of wrong) await fails(t, namespace, options, expected, JSON.stringify(options))

@@ -4,8 +4,16 @@ export const tunConstants = {
   IFF_TUN: 0x0001,
   /** TUNSETIFF flag: Ethernet frames (layer 2). */
   IFF_TAP: 0x0002,
+  /** TUNSETIFF flag: several descriptors, each a queue. */
+  IFF_MULTI_QUEUE: 0x0100,
+  /** TUNSETQUEUE: the queue carries frames again. */
+  IFF_ATTACH_QUEUE: 0x0200,
+  /** TUNSETQUEUE: the queue carries no frames until it is attached. */
+  IFF_DETACH_QUEUE: 0x0400,
   /** TUNSETIFF flag: no struct tun_pi before each frame. */
   IFF_NO_PI: 0x1000,
+  /** TUNSETIFF flag: a struct virtio_net_hdr before each frame. */
+  IFF_VNET_HDR: 0x4000,
   /** TUNSETIFF flag: fail with EBUSY when the interface exists. */
   IFF_TUN_EXCL: 0x8000,
   /** _IOW('T', 203, int): whether the interface stays when its last descriptor is closed. */
@@ -14,10 +22,18 @@ export const tunConstants = {
   TUNSETOWNER: 0x400454cc,
   /** _IOW('T', 206, int): the group that may attach without CAP_NET_ADMIN. */
   TUNSETGROUP: 0x400454ce,
+  /** _IOW('T', 208, unsigned int): what the reader does itself, and the kernel leaves undone. */
+  TUNSETOFFLOAD: 0x400454d0,
+  /** _IOW('T', 216, int): the length of the header before each frame. */
+  TUNSETVNETHDRSZ: 0x400454d8,
+  /** _IOW('T', 217, int): attaches or detaches a queue. */
+  TUNSETQUEUE: 0x400454d9,
+  /** Offload: checksums. The others need it. */
+  TUN_F_CSUM: 0x01,
+  TUN_F_TSO4: 0x02,
+  TUN_F_TSO6: 0x04,
+  TUN_F_TSO_ECN: 0x08,
+  /** Offload: cutting UDP into datagrams; since Linux 6.2. */
+  TUN_F_USO4: 0x20,
+  TUN_F_USO6: 0x40,
 } as const
-
-/**
- * Room for the longest frame that the driver can hand over, so that none is ever cut: an MTU of at most 65,535
- * (drivers/net/tun.c, MAX_MTU), an Ethernet header of 14, two VLAN tags of 4, a struct tun_pi of 4; rounded up to 64.
- */
-export const FRAME_ROOM = 65_600

@@ -1,7 +1,7 @@
 /** Taps: Ethernet interfaces whose cable ends in this process. */
 import type { LinkReference } from '../rtnetlink/link-options.js'
+import { TunInterface } from './interface.js'
 import { type OpenOptions, openDevice } from './open.js'
-import { PacketStream } from './packet-stream.js'
 
 /** Options of `openTap`. */
 export interface TapOptions extends OpenOptions {
@@ -15,7 +15,7 @@ export interface TapOptions extends OpenOptions {
  * An open tap: a `stream.Duplex` in object mode, of Ethernet frames without their checksum. Reading gives what the interface
  * sends, writing is what the interface receives.
  */
-export class Tap extends PacketStream {}
+export class Tap extends TunInterface {}
 
 /**
  * Opens a tap (Documentation/networking/tuntap.rst): makes the interface, or attaches to a persistent one.

@@ -1,117 +1,43 @@
-/** Frames in batches: up to a few hundred a turn, in one reused piece of memory, without an object for each. */
+/** `for await (const batch of tap.batches())`. */
 import { AbortError } from '../errors.js'
-import { rangeError } from '../validate.js'
-import { FRAME_ROOM } from './constants.js'
-import type { TunDevice } from './device.js'
+import { type BatchParts, batchParts, expire, FrameBatch } from './batch.js'
+import type { PacketDevice } from './device.js'
 
 /** Options of `batches()`. */
 export interface BatchOptions {
-  /** The most frames a turn: from 1 to 4,096, 256 by default. More a turn is faster under a flood, and keeps the event loop longer. */
+  /**
+   * The most frames a turn: from 1 to 4,096; by default 256, or 64 of an end with offload. More a turn is faster under a flood, and
+   * keeps the event loop longer.
+   */
   max?: number
+  /** True gives each frame's time, direction and original length (`batch.time(i)` …), where the end knows them. Default: false. */
+  details?: boolean
   /** Ends the iteration with an AbortError. */
   signal?: AbortSignal
 }
 
-/** What FrameBatch is made of, for the writers of this folder. */
-export interface BatchParts {
-  slab: Buffer
-  spans: Uint32Array
+/** Something that reads an end in batches. */
+export interface BatchReader {
+  /** Ends reading: with an error, or quietly when the end is closed. */
+  end(error?: unknown): void
 }
 
-/** The parts of a batch, or an error when its turn is over. */
-export let partsOf: (batch: FrameBatch) => BatchParts
-/** Ends a batch's turn. */
-let expire: (batch: FrameBatch) => void
-
-/**
- * The frames of one turn. They lie in memory that the next turn overwrites: what is kept longer must be copied (`copy(i)`).
- * A batch whose turn is over throws when its frames are asked for, but a view that `frame(i)` returned changes under its holder.
- */
-export class FrameBatch implements Iterable<Buffer> {
-  /** How many frames. */
-  readonly length: number
-  /** How many bytes all frames have together. */
-  readonly bytes: number
-  #parts: BatchParts | undefined
-
-  static {
-    partsOf = (batch) => batch.#use()
-    expire = (batch) => {
-      batch.#parts = undefined
-    }
-  }
-
-  /** @internal */
-  constructor(parts: BatchParts, length: number) {
-    let bytes = 0
-    for (let i = 1; i < 2 * length; i += 2) bytes += parts.spans[i] as number
-    this.#parts = parts
-    this.length = length
-    this.bytes = bytes
-  }
-
-  /** The memory that all frames lie in: frame `i` is the `size(i)` bytes from `offset(i)` on. Looking at them here makes no object. */
-  get data(): Buffer {
-    return this.#use().slab
-  }
-
-  /** Where frame `i` begins in `data`. */
-  offset(i: number): number {
-    return this.#use(i).spans[2 * i] as number
-  }
-
-  /** How many bytes frame `i` has. */
-  size(i: number): number {
-    return this.#use(i).spans[2 * i + 1] as number
-  }
-
-  /** Frame `i`: a view, valid until the next turn. */
-  frame(i: number): Buffer {
-    const { slab, spans } = this.#use(i)
-    const offset = spans[2 * i] as number
-    return slab.subarray(offset, offset + (spans[2 * i + 1] as number))
-  }
-
-  /** A copy of frame `i`, to keep. */
-  copy(i: number): Buffer {
-    return Buffer.from(this.frame(i))
-  }
-
-  /** The views of all frames, in turn. */
-  *[Symbol.iterator](): Generator<Buffer> {
-    for (let i = 0; i < this.length; i++) yield this.frame(i)
-  }
-
-  #use(i = 0): BatchParts {
-    if (this.#parts === undefined) {
-      throw Object.assign(
-        new Error('this batch is over: its frames were valid until the next turn (copy(i) keeps one)'),
-        {
-          code: 'ERR_INVALID_STATE',
-        },
-      )
-    }
-    if (!(Number.isInteger(i) && i >= 0 && i < this.length)) throw rangeError('i', 0, this.length - 1, i)
-    return this.#parts
-  }
-}
-
-/** What a batch iterator needs of the tap that it reads: it is claimed from the first `next` on, and released at the end. */
+/** What readers of batches need of the end that they read: it is claimed while one reads. */
 export interface BatchSource {
   readonly destroyed: boolean
-  /** Throws when the tap is being read already. */
-  claim(iterator: BatchIterator): void
-  release(iterator: BatchIterator): void
-  /** Lets go of the device after it failed. The iterator has the failure. */
+  /** Throws when the end is being read already. */
+  claim(reader: BatchReader): void
+  release(reader: BatchReader): void
+  /** Lets go of the device after it failed. The reader has the failure. */
   abandon(): void
 }
 
 type Turn = IteratorResult<FrameBatch, undefined>
 
 /** The iterator behind `batches()`. */
-export class BatchIterator implements AsyncIterableIterator<FrameBatch, undefined> {
+export class BatchIterator implements AsyncIterableIterator<FrameBatch, undefined>, BatchReader {
   readonly #source: BatchSource
-  readonly #device: TunDevice
+  readonly #device: PacketDevice
   readonly #parts: BatchParts
   readonly #max: number
   readonly #signal: AbortSignal | undefined
@@ -121,14 +47,13 @@ export class BatchIterator implements AsyncIterableIterator<FrameBatch, undefine
   /** What the next `next` rejects with, when nobody was waiting. */
   #failure: unknown
 
-  constructor(source: BatchSource, device: TunDevice, mtu: number, max: number, signal: AbortSignal | undefined) {
-    // Frames are packed, so the room for one of any size is needed only once. The MTU may grow later: then fewer fit a turn.
-    const size = Math.min(FRAME_ROOM + max * ((mtu + 26 + 63) & ~63), 2 * 1024 * 1024)
+  /** @internal */
+  constructor(source: BatchSource, device: PacketDevice, mtu: number, max: number, options: BatchOptions) {
     this.#source = source
     this.#device = device
-    this.#parts = { slab: Buffer.allocUnsafeSlow(size), spans: new Uint32Array(2 * max) }
+    this.#parts = batchParts(device, mtu, max, options.details)
     this.#max = max
-    this.#signal = signal
+    this.#signal = options.signal
   }
 
   /**
@@ -180,9 +105,10 @@ export class BatchIterator implements AsyncIterableIterator<FrameBatch, undefine
       if (this.#device.failure !== undefined) this.#failed(this.#device.failure)
       return
     }
+    const { slab, spans, details } = this.#parts
     let length: number
     try {
-      length = this.#device.read(this.#parts.slab, 0, this.#parts.spans, this.#max)
+      length = this.#device.read(slab, 0, spans, this.#max, details)
     } catch (error) {
       this.#failed(error)
       return
@@ -204,7 +130,7 @@ export class BatchIterator implements AsyncIterableIterator<FrameBatch, undefine
     this.#source.abandon()
   }
 
-  /** Ends the iteration: with an error, or quietly when the tap is closed. */
+  /** Ends the iteration: with an error, or quietly when the end is closed. */
   end(error?: unknown): void {
     if (this.#state === 'over') return
     const waiting = this.#waiting
@@ -224,7 +150,7 @@ export class BatchIterator implements AsyncIterableIterator<FrameBatch, undefine
     this.#source.release(this)
   }
 
-  /** Ends the iteration (what `break` does). The tap stays open. */
+  /** Ends the iteration (what `break` does). The end stays open. */
   return(): Promise<Turn> {
     const waiting = this.#waiting
     this.#finish()

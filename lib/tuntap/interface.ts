@@ -1,0 +1,140 @@
+/** What taps and tuns have in common: packet ends that are an interface. */
+import { readFileSync } from 'node:fs'
+import type { Namespace } from '../namespace/namespace.js'
+import type { PacketDevice, PacketStats } from '../packets/device.js'
+import { deviceOf, PacketEnd } from '../packets/end.js'
+import type { Link } from '../rtnetlink/link.js'
+import { checkBoolean } from '../validate.js'
+import { control, TunQueue } from './queue.js'
+
+/** What an open interface consists of; made by `openDevice`. */
+export interface OpenDevice {
+  device: PacketDevice
+  link: Link
+  namespace: Namespace
+  /** Devices of the queues beyond the first. */
+  queues: PacketDevice[]
+  /** Opens one more queue; undefined where the interface has only one. */
+  openQueue: (() => Promise<PacketDevice>) | undefined
+  /** Numbers of the offload that is on (TUN_F_…); undefined when it is off. */
+  offloads: number | undefined
+  readableHighWaterMark: number
+  writableHighWaterMark: number
+}
+
+/**
+ * A tap or tun that this process holds. It is its own first queue: with `queues`, the frames of the others are read from
+ * `queues[1]` and so on.
+ */
+export abstract class TunInterface extends PacketEnd {
+  /** The namespace that the interface was made in. */
+  readonly namespace: Namespace
+  /** The interface, as it was after opening; `link.refresh()` brings it up to date. */
+  readonly link: Link
+  readonly #open: OpenDevice
+  readonly #queues: TunQueue[] = []
+  /** What the kernel had dropped before the opening. */
+  readonly #droppedBefore: number | undefined
+
+  /** @internal */
+  constructor(open: OpenDevice) {
+    super({ ...open, mtu: open.link.mtu })
+    this.namespace = open.namespace
+    this.link = open.link
+    this.#open = open
+    for (const device of open.queues) this.#addQueue(device)
+    this.#droppedBefore = open.link.stats?.sendDropped
+  }
+
+  #addQueue(device: PacketDevice): TunQueue {
+    const { link, readableHighWaterMark, writableHighWaterMark } = this.#open
+    const queue = new TunQueue(device, link.mtu, readableHighWaterMark, writableHighWaterMark, (closed) => {
+      const at = this.#queues.indexOf(closed)
+      if (at >= 0) this.#queues.splice(at, 1)
+    })
+    this.#queues.push(queue)
+    return queue
+  }
+
+  /** All queues: this object itself, and those that `queues` or `addQueue()` opened and that are not closed. */
+  get queues(): readonly PacketEnd[] {
+    return [this, ...this.#queues]
+  }
+
+  /** One descriptor a queue, for a hypervisor or any other child process. They are closed by `close()`; a child keeps its own. */
+  override get fds(): readonly number[] {
+    return [...super.fds, ...this.#queues.flatMap((queue) => queue.fds)]
+  }
+
+  /**
+   * Opens one more queue, while the interface runs. ERR_INVALID_STATE when it was not opened with `queues`; E2BIG beyond 256.
+   */
+  async addQueue(): Promise<TunQueue> {
+    const { openQueue } = this.#open
+    if (openQueue === undefined || this.destroyed) {
+      const why = this.destroyed ? 'is closed' : 'has one queue only: open it with queues: 2 or more'
+      throw Object.assign(new Error(`${this.name} ${why}`), { code: 'ERR_INVALID_STATE' })
+    }
+    return this.#addQueue(await openQueue())
+  }
+
+  /**
+   * What was carried through this queue since the opening. `dropped` is of the whole interface: frames that it sent while nobody
+   * made room (it reads /proc/net/dev inside the namespace, some 50 µs).
+   */
+  override stats(): PacketStats {
+    const dropped = this.#dropped()
+    return { ...super.stats(), ...(dropped === undefined ? {} : { dropped }) }
+  }
+
+  #dropped(): number | undefined {
+    if (this.#droppedBefore === undefined || this.destroyed) return undefined
+    let text: string
+    try {
+      text = this.namespace.run(() => readFileSync('/proc/thread-self/net/dev', 'latin1'))
+    } catch {
+      return undefined
+    }
+    for (const line of text.split('\n')) {
+      const [name, numbers] = line.split(/:\s+/)
+      if (name?.trim() !== this.name || numbers === undefined) continue
+      // Eight numbers of receiving, then bytes, packets, errs and drop of sending (proc_pid_net(5)).
+      return Number(numbers.split(/\s+/)[11]) - this.#droppedBefore
+    }
+    return undefined
+  }
+
+  /**
+   * Sets whether the interface stays when its last descriptor is closed (TUNSETPERSIST).
+   */
+  async setPersist(on: boolean): Promise<void> {
+    checkBoolean(on, 'on')
+    await control(deviceOf(this), 'TUNSETPERSIST', on ? 1 : 0, 'make persistent or not')
+  }
+
+  /** Closes a persistent interface so that it goes. If another process holds a descriptor of it, it goes when that one is closed. */
+  async delete(): Promise<void> {
+    if (!this.destroyed) await this.setPersist(false)
+    await this.close()
+  }
+
+  /**
+   * Gives all descriptors away: netkit neither reads, writes nor closes them any more, and this object and its queues are closed. The
+   * interface stays while somebody holds one.
+   *
+   * @returns the descriptors, one a queue: whoever gets them closes them
+   */
+  override async release(): Promise<number[]> {
+    const rest = this.#queues.map((queue) => queue.release())
+    const own = await super.release()
+    return [...own, ...(await Promise.all(rest)).flat()]
+  }
+
+  /**
+   * Lets go of the descriptors, those of all queues, and resolves when they are closed. An interface that is not persistent goes with
+   * its last descriptor. Iterations end; what was written goes out, what was read ahead is dropped. Idempotent.
+   */
+  override async close(): Promise<void> {
+    await Promise.all([...this.#queues.map((queue) => queue.close()), super.close()])
+  }
+}

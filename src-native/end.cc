@@ -1,0 +1,143 @@
+#include "end.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "arguments.h"
+#include "environment.h"
+#include "offload.h"
+
+namespace netkit {
+
+namespace {
+
+// Marks the objects that wrap an End.
+constexpr napi_type_tag kTag = {0x6e65746b69745f65, 0xb1d7204c83f59a6e};
+
+// Where one frame is cut into segments: one for each thread, made when it is first needed.
+class Scratch {
+ public:
+  static constexpr size_t kSize = 256 * 1024;
+  static constexpr uint32_t kFrames = 2048;
+
+  ~Scratch() {
+    free(slab_);
+    free(spans_);
+  }
+
+  bool Prepare() {
+    if (slab_ == nullptr) slab_ = static_cast<uint8_t*>(malloc(kSize));
+    if (spans_ == nullptr) spans_ = static_cast<Span*>(malloc(kFrames * sizeof(Span)));
+    return slab_ != nullptr && spans_ != nullptr;
+  }
+
+  uint8_t* slab() { return slab_; }
+  Span* spans() { return spans_; }
+
+ private:
+  uint8_t* slab_ = nullptr;
+  Span* spans_ = nullptr;
+};
+
+thread_local Scratch scratch;
+
+bool HeaderOf(const uint8_t* slab, size_t size, const Span& span, OffloadHeader* header) {
+  if (!span.has_header() || span.offset < kOffloadHeaderSize || span.offset > size) return false;
+  memcpy(header, slab + span.offset - kOffloadHeaderSize, sizeof(*header));
+  return true;
+}
+
+// Whether the end can write the frame as it lies there.
+bool IsTakenAsIs(const uint8_t* slab, size_t size, const Span& span, uint32_t offloads) {
+  OffloadHeader header;
+  return !HeaderOf(slab, size, span, &header) || IsTaken(header, offloads);
+}
+
+void CountRefused(End& end, uint32_t frames, int error) {
+  end.counters().refused.fetch_add(frames, std::memory_order_relaxed);
+  end.counters().last_refusal.store(error, std::memory_order_relaxed);
+}
+
+// One frame in segments. Returns 1 when it is dealt with, else a negated errno.
+int WriteSegments(End& end, const uint8_t* slab, size_t size, const Span& span) {
+  OffloadHeader header;
+  const size_t length = span.length();
+  if (!HeaderOf(slab, size, span, &header) || length > size - span.offset) {
+    CountRefused(end, 1, EINVAL);
+    return 1;
+  }
+  if (!scratch.Prepare()) {
+    CountRefused(end, 1, ENOMEM);
+    return 1;
+  }
+  const int made = Segment(slab + span.offset, length, end.layer3(), header, scratch.slab(), Scratch::kSize, 0,
+                           scratch.spans(), Scratch::kFrames);
+  if (made < 0) {
+    CountRefused(end, 1, -made);
+    return 1;
+  }
+  const uint32_t segments = static_cast<uint32_t>(made);
+  for (uint32_t done = 0; done < segments;) {
+    const int written = end.Write(scratch.slab(), Scratch::kSize, scratch.spans() + done, segments - done);
+    if (written > 0) {
+      done += static_cast<uint32_t>(written);
+    } else if (done == 0 && written < 0) {
+      return written;
+    } else {
+      // The end filled up in the middle: the rest is lost, as on a cable, because the frame cannot be taken back.
+      CountRefused(end, segments - done, written < 0 ? -written : EAGAIN);
+      break;
+    }
+  }
+  return 1;
+}
+
+}  // namespace
+
+int WriteFrames(End& end, const uint8_t* slab, size_t size, const Span* spans, uint32_t count) {
+  const uint32_t offloads = end.offloads();
+  uint32_t done = 0;
+  while (done < count) {
+    uint32_t run = done;
+    while (run < count && IsTakenAsIs(slab, size, spans[run], offloads)) run++;
+    int result;
+    if (run > done) {
+      result = end.Write(slab, size, spans + done, run - done);
+    } else {
+      result = WriteSegments(end, slab, size, spans[done]);
+    }
+    if (result <= 0) return done > 0 ? static_cast<int>(done) : result < 0 ? result : -EAGAIN;
+    done += static_cast<uint32_t>(result);
+    if (done < run) break;  // full for now
+  }
+  return static_cast<int>(done);
+}
+
+napi_value WrapEnd(Environment& environment, End* end) {
+  napi_env env = environment.env();
+  napi_value object = nullptr;
+  napi_status status = napi_create_object(env, &object);
+  if (status == napi_ok) status = napi_type_tag_object(env, object, &kTag);
+  if (status == napi_ok) {
+    status = napi_wrap(
+        env, object, end, [](napi_env, void* data, void*) { static_cast<End*>(data)->Unref(); }, nullptr, nullptr);
+  }
+  if (status == napi_ok) return object;
+  end->Unref();
+  return nullptr;
+}
+
+End* EndOf(napi_env env, napi_value object) {
+  bool tagged = false;
+  void* end = nullptr;
+  if (object == nullptr || napi_check_object_type_tag(env, object, &kTag, &tagged) != napi_ok || !tagged ||
+      napi_unwrap(env, object, &end) != napi_ok) {
+    bool pending = false;
+    napi_is_exception_pending(env, &pending);
+    if (!pending) napi_throw_type_error(env, nullptr, "not a packet end");
+    return nullptr;
+  }
+  return static_cast<End*>(end);
+}
+
+}  // namespace netkit
