@@ -159,6 +159,44 @@ export interface Native {
    * (-1: never) or a signal.
    */
   waitReadable(fds: Uint32Array, timeout: number): number
+
+  /**
+   * The most bytes that segmentFrame() makes of a frame with this offload header (10 bytes), wherever it begins to write; each
+   * segment takes 64 or more of them. 0 when it would be refused.
+   */
+  segmentRoom(frame: Uint8Array, header: Uint8Array, layer3: boolean): number
+  /**
+   * Cuts a frame as its offload header says, or completes its checksum: whole frames go to `out` from `position` on, at multiples
+   * of 64, and (offset, length) of each to `spans`. `frame` and `out` must not overlap. Returns the number of frames, or a negated
+   * errno: -EINVAL (header and frame contradict each other), -EMSGSIZE (no room in `out`), -E2BIG (none in `spans`), -EOPNOTSUPP
+   * (another kind of segmentation, SCTP).
+   */
+  segmentFrame(
+    frame: Uint8Array,
+    header: Uint8Array,
+    layer3: boolean,
+    out: Uint8Array,
+    position: number,
+    spans: Uint32Array,
+  ): number
+  /**
+   * Joins frames that follow each other in one flow, for a writer that takes `offloads` (TUN_F_…): the result goes to `out` from
+   * `position` on, and (offset, length) of each frame to `outSpans`, with the highest bit of the length for one with an offload
+   * header before it. `slab` and `out` must not overlap. Returns the number of frames, at most `count`, or a negated errno: -EINVAL
+   * (a span lies), -EMSGSIZE (no room).
+   */
+  coalesceFrames(
+    slab: Uint8Array,
+    spans: Uint32Array,
+    count: number,
+    layer3: boolean,
+    offloads: number,
+    out: Uint8Array,
+    position: number,
+    outSpans: Uint32Array,
+  ): number
+  /** The Internet checksum (RFC 1071), not inverted, of bytes, added to `sum`: both numbers of 16 bits. */
+  internetSum(sum: number, bytes: Uint8Array): number
 }
 
 const load = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => unknown

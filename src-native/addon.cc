@@ -41,6 +41,10 @@ constexpr Export kExports[] = {
     {"endCounters", netkit::EndCounters},
     {"waitReadable", netkit::WaitReadable},
     {"createTunEnd", netkit::CreateTunEnd},
+    {"segmentRoom", netkit::SegmentRoom},
+    {"segmentFrame", netkit::SegmentFrame},
+    {"coalesceFrames", netkit::CoalesceFrames},
+    {"internetSum", netkit::InternetSum},
 };
 
 // Once for every environment that loads the addon. Each function gets the environment's state as its data.

@@ -78,6 +78,12 @@ class Arguments {
   int64_t Word(size_t index) { return static_cast<int64_t>(Whole(index, INT32_MIN, UINT32_MAX)); }
   size_t Size(size_t index) { return static_cast<size_t>(Whole(index, 0, 9007199254740991.0)); }
 
+  bool Boolean(size_t index) {
+    bool value = false;
+    if (ok_ && napi_get_value_bool(env_, values_[index], &value) != napi_ok) Fail(index, "must be true or false");
+    return value;
+  }
+
   napi_value Function(size_t index) {
     if (ok_ && !IsFunction(env_, values_[index])) Fail(index, "must be a function");
     return values_[index];

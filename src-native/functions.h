@@ -54,6 +54,12 @@ napi_value FlushEnd(napi_env env, napi_callback_info info);
 napi_value EndCounters(napi_env env, napi_callback_info info);
 napi_value WaitReadable(napi_env env, napi_callback_info info);
 
+// offload.cc
+napi_value SegmentRoom(napi_env env, napi_callback_info info);
+napi_value SegmentFrame(napi_env env, napi_callback_info info);
+napi_value CoalesceFrames(napi_env env, napi_callback_info info);
+napi_value InternetSum(napi_env env, napi_callback_info info);
+
 }  // namespace netkit
 
 #endif  // NETKIT_FUNCTIONS_H_
