@@ -27,7 +27,8 @@ buildTest()
 
 const coverage = new Coverage()
 globalThis.netkitCoverage = coverage
-const pattern = '/dist/(netlink|rtnetlink|values)/.*\\.js$|/\\.test-build/fuzz/planted/.*\\.js$'
+const pattern =
+  '/dist/(netlink|rtnetlink|values|packets|capture|pump|sockets)/.*\\.js$|/\\.test-build/fuzz/planted/.*\\.js$'
 register('./instrument.mjs', { parentURL: import.meta.url, data: { pattern } })
 
 const folder = join(root, '.test-build/fuzz', flags.has('planted') ? 'planted' : '')
