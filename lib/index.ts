@@ -2,6 +2,20 @@
 // Its types alone would not load it.
 import './rtnetlink/traffic/limit.js'
 
+export { type EncoderOptions, PcapngEncoder } from './capture/encoder.js'
+export { CaptureError } from './capture/invalid.js'
+export { type CaptureReaderOptions, PcapngReader, pcapngReader, readCapture } from './capture/reader.js'
+export type {
+  CapturedInterface,
+  CapturedPacket,
+  CaptureFrame,
+  CaptureInterface,
+  CaptureSection,
+  CaptureStatistics,
+  FrameDirection,
+  LinkType,
+} from './capture/types.js'
+export { PcapngWriter, type PcapngWriterOptions, pcapngWriter } from './capture/writer.js'
 export { AbortError, NetkitError } from './errors.js'
 export type { ConnectOptions } from './namespace/connect.js'
 export type { DatagramOptions } from './namespace/datagram.js'

@@ -1,5 +1,6 @@
 /** Frames to pcapng, at once and in whole batches: no stream, and no object for a frame. */
 import { release, type } from 'node:os'
+import { type FrameBatch, partsOf } from '../packets/batch.js'
 import { checkInteger, checkOptions, typeError } from '../validate.js'
 import { nanosecondsNow } from './clock.js'
 import { blockTypes, commonOptions, packetOptions, WHOLE_FRAME } from './constants.js'
@@ -132,6 +133,20 @@ export class PcapngEncoder {
     return out
   }
 
+  /**
+   * Enhanced packet blocks of all frames of a batch, in one Buffer. Times, directions and lengths are those that the batch has
+   * (`batches({ details: true })`); without them, its frames have the time of now.
+   *
+   * @throws RangeError (ERR_OUT_OF_RANGE) when there is no such interface, Error (ERR_INVALID_STATE) when the batch's turn is over.
+   */
+  batch(batch: FrameBatch, index = 0): Buffer {
+    this.#written(index, 'index')
+    const frames = framesOf(batch)
+    const out = Buffer.allocUnsafeSlow(PcapngEncoder.room(batch.length, batch.bytes))
+    this.fill(out, 0, out.length, frames, 0, batch.length, index)
+    return out.subarray(0, this.#end)
+  }
+
   /** The most bytes that `fill` needs for frames of `bytes` bytes together. */
   static room(frames: number, bytes: number): number {
     return bytes + frames * (FRAME_BLOCK + FLAGS_SIZE + 3)
@@ -215,6 +230,13 @@ export class PcapngEncoder {
     checkInteger(index, name, 0, this.#interfaces.length - 1)
     return this.#interfaces[index] as WrittenInterface
   }
+}
+
+/** The frames of a batch, as `fill` takes them. */
+export function framesOf(batch: FrameBatch): EncodedFrames {
+  const { slab, spans, details } = partsOf(batch)
+  if (details === undefined) return { slab, spans }
+  return { slab, spans, details: new Uint32Array(details.buffer, details.byteOffset, details.length >>> 2) }
 }
 
 function header(
