@@ -19,6 +19,11 @@ static unsigned long received(void) {
   return packets;
 }
 
+static int send_burst(int fd, struct mmsghdr* burst) {
+  int count = sendmmsg(fd, burst, BURST, 0);
+  return count > 0 ? count : 0;
+}
+
 int main(int count, char** words) {
   if (count != 4) return fprintf(stderr, "usage: blast ADDRESS BYTES MILLISECONDS 3<near 4<far\n"), 2;
   end_with_parent();
@@ -35,11 +40,13 @@ int main(int count, char** words) {
   for (int i = 0; i < BURST; i++) burst[i].msg_hdr = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
   // The first frames ask for an address, and fill the queues on the way.
   double begin = now() + 20, end = begin + atof(words[3]);
-  while (now() < begin) sendmmsg(near, burst, BURST, 0);
+  unsigned long sent = 0;
+  while (now() < begin) sent += send_burst(near, burst);
   unsigned long before = received();
   double start = now(), waits = waited();
-  while (now() < end) sendmmsg(near, burst, BURST, 0);
+  while (now() < end) sent += send_burst(near, burst);
   double took = now() - start;
-  printf("{\"value\":%.1f,\"waited\":%.2f}\n", (received() - before) * 1e3 / took, waited() - waits);
+  double rate = (received() - before) * 1e3 / took;
+  printf("{\"value\":%.1f,\"sent\":%lu,\"waited\":%.2f}\n", rate, sent, waited() - waits);
   return 0;
 }
