@@ -39,9 +39,24 @@ export type { MessageWords } from './netlink/words.js'
 export type { FrameBatch } from './packets/batch.js'
 export type { BatchIterator, BatchOptions } from './packets/batch-iterator.js'
 export type { BatchListener } from './packets/batch-readers.js'
+export {
+  type ChannelType,
+  type ConnectChannelOptions,
+  connectDescriptorChannel,
+  createDescriptorChannels,
+  DescriptorChannel,
+  DescriptorListener,
+  type ListenChannelOptions,
+  listenDescriptorChannel,
+  openDescriptorChannel,
+  type ReceiveOptions,
+  type Sendable,
+  type SendOptions,
+} from './packets/descriptor-channel.js'
 export type { PacketStats } from './packets/device.js'
 export { PacketEnd } from './packets/end.js'
 export type { FrameIterator } from './packets/frame-iterator.js'
+export { type DescriptorSocket, receiveDescriptors, sendDescriptors } from './packets/handover.js'
 export {
   createOffloadFrame,
   type OffloadFields,
@@ -49,6 +64,9 @@ export {
   type OffloadHeader,
   type Segmentation,
 } from './packets/offload-header.js'
+export type { ReceivedDescriptors } from './packets/received.js'
+export type { PeerCredentials, UnixType } from './packets/unix.js'
+export type { DescriptorStats } from './packets/unix-socket.js'
 export type { Address, AddressFlag } from './rtnetlink/address.js'
 export type { AddressFilter, AddressTraits } from './rtnetlink/address-filter.js'
 export type { AddressInput, AddressOptions, AddressProtocol, ScopeName } from './rtnetlink/address-options.js'

@@ -23,6 +23,18 @@ export interface ExchangeResult {
   more: boolean
 }
 
+/** What `receiveDescriptors` found. */
+export interface ArrivedDescriptors {
+  /** Bytes of data. 0 without descriptors and with `lost` false: the other side has closed. */
+  received: number
+  /** Owned by the environment, close-on-exec. */
+  descriptors: number[]
+  /** Whether the data was longer than there was room for (MSG_TRUNC): the rest of the message is gone. */
+  cut: boolean
+  /** Whether descriptors were lost (MSG_CTRUNC): this process may have no more. */
+  lost: boolean
+}
+
 /** What `openTun` did: when `error` is below zero, `syscall` says in which step, and there is no descriptor. */
 export interface TunResult {
   fd: number
@@ -74,6 +86,23 @@ export interface Native {
   setSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
   /** Fills `value` and returns the length of what was filled. */
   getSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
+
+  /**
+   * sendmsg(2) on a Unix socket, without waiting and without SIGPIPE: at most 253 descriptors with the first byte of `data`. Returns
+   * how many bytes were taken.
+   */
+  sendDescriptors(fd: number, data: Uint8Array, descriptors: Uint32Array): number
+  /** recvmsg(2) on a Unix socket, without waiting: one message, or a piece of a stream; or a negated errno. */
+  receiveDescriptors(fd: number, data: Uint8Array): ArrivedDescriptors | number
+  /** A close-on-exec duplicate of any descriptor. */
+  duplicateDescriptor(fd: number): number
+  /** Hands a descriptor to the environment as `ownDescriptor` does, and makes it close-on-exec. -EBADF when it is not open. */
+  adoptDescriptor(fd: number): number
+  listenSocket(fd: number, backlog: number): number
+  /** accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK, without waiting when `fd` does not block. Returns a descriptor. */
+  acceptSocket(fd: number): number
+  /** socketpair(2) of AF_UNIX, close-on-exec and non-blocking: the two descriptors are written to `ends`. */
+  createSocketPair(type: number, ends: Uint32Array): number
 
   /**
    * On the work thread: sends `request` (may be empty) as one datagram, then receives, without waiting, what the kernel has

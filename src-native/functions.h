@@ -20,6 +20,15 @@ napi_value ConnectSocket(napi_env env, napi_callback_info info);
 napi_value SetSocketOption(napi_env env, napi_callback_info info);
 napi_value GetSocketOption(napi_env env, napi_callback_info info);
 
+// handover.cc
+napi_value SendDescriptors(napi_env env, napi_callback_info info);
+napi_value ReceiveDescriptors(napi_env env, napi_callback_info info);
+napi_value DuplicateDescriptor(napi_env env, napi_callback_info info);
+napi_value AdoptDescriptor(napi_env env, napi_callback_info info);
+napi_value ListenSocket(napi_env env, napi_callback_info info);
+napi_value AcceptSocket(napi_env env, napi_callback_info info);
+napi_value CreateSocketPair(napi_env env, napi_callback_info info);
+
 // netlink.cc
 napi_value Exchange(napi_env env, napi_callback_info info);
 napi_value Receive(napi_env env, napi_callback_info info);

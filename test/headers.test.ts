@@ -7,6 +7,7 @@ import { allHeaderNames } from '../dist/netlink/header-words.js'
 import { allStructs } from '../dist/netlink/struct.js'
 import { allTables } from '../dist/netlink/table.js'
 import { offloadConstants } from '../dist/packets/constants.js'
+import { unixConstants } from '../dist/packets/unix.js'
 import { linkAttributes } from '../dist/rtnetlink/link-attributes.js'
 import { tunConstants } from '../dist/tuntap/constants.js'
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../dist/values/ip.js'
@@ -226,6 +227,7 @@ test('constants are those of the headers', { skip }, (t) => {
     ...allHeaderNames,
     ...Object.entries(tunConstants),
     ...Object.entries(offloadConstants),
+    ...Object.entries(unixConstants),
     ...Object.entries({ AF_UNSPEC, AF_INET, AF_INET6 }),
     ...errnos(),
   ]
