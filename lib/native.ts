@@ -226,6 +226,18 @@ export interface Native {
   ): number
   /** The Internet checksum (RFC 1071), not inverted, of bytes, added to `sum`: both numbers of 16 bits. */
   internetSum(sum: number, bytes: Uint8Array): number
+
+  /**
+   * Checks a classic BPF program (an array of struct sock_filter) as the kernel does. Returns 0, or -(1 + i) where instruction i is
+   * the first that is refused, i being their number when the program is empty, too long, or does not end with a return.
+   */
+  checkFilter(program: Uint8Array): number
+  /**
+   * Runs such a program on `count` frames of a slab, at the (offset, length) pairs of `spans`, and puts what it returns for each in
+   * `results`: 0 for a frame that is dropped. Returns how many are not, or -EINVAL for a program that the kernel would not take,
+   * -EOPNOTSUPP for one that asks for what only the kernel has.
+   */
+  runFilter(program: Uint8Array, slab: Uint8Array, spans: Uint32Array, count: number, results: Uint32Array): number
 }
 
 const load = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => unknown

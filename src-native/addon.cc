@@ -52,6 +52,8 @@ constexpr Export kExports[] = {
     {"segmentFrame", netkit::SegmentFrame},
     {"coalesceFrames", netkit::CoalesceFrames},
     {"internetSum", netkit::InternetSum},
+    {"checkFilter", netkit::CheckFilter},
+    {"runFilter", netkit::RunFilter},
 };
 
 // Once for every environment that loads the addon. Each function gets the environment's state as its data.

@@ -69,6 +69,10 @@ napi_value SegmentFrame(napi_env env, napi_callback_info info);
 napi_value CoalesceFrames(napi_env env, napi_callback_info info);
 napi_value InternetSum(napi_env env, napi_callback_info info);
 
+// bpf.cc
+napi_value CheckFilter(napi_env env, napi_callback_info info);
+napi_value RunFilter(napi_env env, napi_callback_info info);
+
 }  // namespace netkit
 
 #endif  // NETKIT_FUNCTIONS_H_

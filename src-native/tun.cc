@@ -31,7 +31,9 @@ int Control(int fd, uint32_t request, int64_t value) {
     case TUNSETSNDBUF:
     case TUNSETVNETHDRSZ:
     case TUNSETVNETLE:
-    case TUNSETVNETBE: {
+    case TUNSETVNETBE:
+    case TUNSETSTEERINGEBPF:
+    case TUNSETFILTEREBPF: {
       int number = static_cast<int>(value);
       result = ioctl(fd, request, &number);
       break;

@@ -36,4 +36,8 @@ export const tunConstants = {
   /** Offload: cutting UDP into datagrams; since Linux 6.2. */
   TUN_F_USO4: 0x20,
   TUN_F_USO6: 0x40,
+  /** _IOR('T', 224, int): the descriptor of the eBPF program that picks a packet's queue, -1 for none. */
+  TUNSETSTEERINGEBPF: 0x800454e0,
+  /** _IOR('T', 225, int): the descriptor of the eBPF program that decides which packets get to a queue, -1 for none. */
+  TUNSETFILTEREBPF: 0x800454e1,
 } as const
