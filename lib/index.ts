@@ -55,6 +55,10 @@ export {
 } from './packets/descriptor-channel.js'
 export type { PacketStats } from './packets/device.js'
 export { PacketEnd } from './packets/end.js'
+export type { BytesCondition, PacketCondition } from './packets/filter/conditions.js'
+export type { FilterInstruction } from './packets/filter/instructions.js'
+export type { IpConditions, PortCondition } from './packets/filter/ip-conditions.js'
+export { PacketFilter, type PacketFilterInput, type PacketFilterOptions, packetFilter } from './packets/filter.js'
 export type { FrameIterator } from './packets/frame-iterator.js'
 export { type DescriptorSocket, receiveDescriptors, sendDescriptors } from './packets/handover.js'
 export {

@@ -22,6 +22,7 @@ const preamble = `
 #include <sys/socket.h>
 #include <linux/version.h>
 #include <linux/netlink.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
