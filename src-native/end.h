@@ -50,7 +50,8 @@ class End {
   // negated errno when there is not one: -EAGAIN, or the end is gone.
   virtual int Write(const uint8_t* slab, size_t size, const Span* spans, uint32_t count) = 0;
 
-  // To poll for reading and for writing. -1 when the end is never ready again.
+  // To poll for reading and for writing. -1 when the end is never ready again. POLLERR and POLLHUP do not tell whether
+  // the end is gone: a socket has them for what it gets over (an ICMP error). Read() tells, and takes the error away.
   int fd() const { return fd_; }
   // What to poll for: an end may want to write (POLLOUT) before it can read, to finish what was begun.
   virtual bool wants_write() const { return false; }
@@ -58,6 +59,15 @@ class End {
   virtual int Flush() { return 0; }
   // The room in a slab that one frame may need.
   virtual size_t room() const { return kFrameRoom; }
+  // More frames wait in memory, though `fd` may not poll readable: Read() again before waiting for it.
+  virtual bool pending() const { return false; }
+  // Changes when another file has come under the number `fd` (a stream that connects again). poll(2) finds it by
+  // itself, and what waits in it is woken; who keeps `fd` in an epoll set adds it anew.
+  virtual uint32_t generation() const { return 0; }
+  // What it reads was sent as one and comes in pieces: worth Coalesce() on the way to a writer with offloads().
+  virtual bool worth_joining() const { return false; }
+  // The address of a constant that belongs to one kind of end, for functions of that kind; null for others.
+  virtual const void* kind() const { return nullptr; }
   // kOffload… flags of the headers that Write() takes. 0: only whole frames.
   virtual uint32_t offloads() const { return 0; }
   // Whether many frames a call cost less than one: then frames that lie apart are copied together before.
