@@ -17,6 +17,12 @@ napi_value OwnedDescriptors(napi_env env, napi_callback_info info);
 napi_value OpenSocket(napi_env env, napi_callback_info info);
 napi_value BindSocket(napi_env env, napi_callback_info info);
 napi_value ConnectSocket(napi_env env, napi_callback_info info);
+napi_value ListenSocket(napi_env env, napi_callback_info info);
+napi_value AcceptSocket(napi_env env, napi_callback_info info);
+napi_value SocketName(napi_env env, napi_callback_info info);
+napi_value SetNonBlocking(napi_env env, napi_callback_info info);
+napi_value CreateEventDescriptor(napi_env env, napi_callback_info info);
+napi_value ReadEventDescriptor(napi_env env, napi_callback_info info);
 napi_value SetSocketOption(napi_env env, napi_callback_info info);
 napi_value GetSocketOption(napi_env env, napi_callback_info info);
 
@@ -68,6 +74,21 @@ napi_value SegmentRoom(napi_env env, napi_callback_info info);
 napi_value SegmentFrame(napi_env env, napi_callback_info info);
 napi_value CoalesceFrames(napi_env env, napi_callback_info info);
 napi_value InternetSum(napi_env env, napi_callback_info info);
+// datagram_end.cc
+napi_value CreateDatagramEnd(napi_env env, napi_callback_info info);
+napi_value SetDatagramRemote(napi_env env, napi_callback_info info);
+napi_value DatagramRemote(napi_env env, napi_callback_info info);
+napi_value DatagramSource(napi_env env, napi_callback_info info);
+napi_value RefreshDatagram(napi_env env, napi_callback_info info);
+
+// stream_end.cc
+napi_value CreateStreamEnd(napi_env env, napi_callback_info info);
+napi_value SetStreamDescriptor(napi_env env, napi_callback_info info);
+napi_value StreamState(napi_env env, napi_callback_info info);
+
+// pair_end.cc
+napi_value CreatePairEnds(napi_env env, napi_callback_info info);
+napi_value ClosePairEnd(napi_env env, napi_callback_info info);
 
 // bpf.cc
 napi_value CheckFilter(napi_env env, napi_callback_info info);

@@ -1,4 +1,7 @@
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include "arguments.h"
@@ -52,6 +55,67 @@ napi_value OpenSocket(napi_env env, napi_callback_info info) {
 napi_value BindSocket(napi_env env, napi_callback_info info) { return WithAddress(env, info, bind); }
 
 napi_value ConnectSocket(napi_env env, napi_callback_info info) { return WithAddress(env, info, connect); }
+
+napi_value ListenSocket(napi_env env, napi_callback_info info) {
+  Arguments<2> arguments(env, info);
+  int fd = arguments.Integer(0);
+  int backlog = arguments.Integer(1);
+  if (!arguments.ok()) return nullptr;
+  return Number(env, listen(fd, backlog) == 0 ? 0 : -errno);
+}
+
+napi_value AcceptSocket(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  int fd = arguments.Integer(0);
+  if (!arguments.ok()) return nullptr;
+  int accepted;
+  do {
+    accepted = accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  } while (accepted < 0 && errno == EINTR);
+  if (accepted < 0) return Number(env, -errno);
+  arguments.environment().descriptors().Own(accepted);
+  return Number(env, accepted);
+}
+
+napi_value SocketName(napi_env env, napi_callback_info info) {
+  Arguments<2> arguments(env, info);
+  int fd = arguments.Integer(0);
+  Bytes address = arguments.Octets(1);
+  if (!arguments.ok()) return nullptr;
+  sockaddr_storage storage = {};
+  socklen_t length = sizeof(storage);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return Number(env, -errno);
+  if (length > sizeof(storage)) length = sizeof(storage);
+  if (address.length < length) return Number(env, -EINVAL);
+  if (length > 0) memcpy(address.data, &storage, length);
+  return Number(env, length);
+}
+
+napi_value CreateEventDescriptor(napi_env env, napi_callback_info info) {
+  Arguments<0> arguments(env, info);
+  if (!arguments.ok()) return nullptr;
+  int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) return Number(env, -errno);
+  arguments.environment().descriptors().Own(fd);
+  return Number(env, fd);
+}
+
+napi_value ReadEventDescriptor(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  int fd = arguments.Integer(0);
+  if (!arguments.ok()) return nullptr;
+  eventfd_t value = 0;
+  return Number(env, eventfd_read(fd, &value) == 0 ? 0 : -errno);
+}
+
+napi_value SetNonBlocking(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  int fd = arguments.Integer(0);
+  if (!arguments.ok()) return nullptr;
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return Number(env, -errno);
+  return Number(env, 0);
+}
 
 napi_value SetSocketOption(napi_env env, napi_callback_info info) {
   Arguments<4> arguments(env, info);
