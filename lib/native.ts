@@ -83,6 +83,17 @@ export interface Native {
   bindSocket(fd: number, address: Uint8Array): number
   /** connect(2): -EINPROGRESS is the usual answer of a TCP socket. */
   connectSocket(fd: number, address: Uint8Array): number
+  listenSocket(fd: number, backlog: number): number
+  /** accept4(2), without waiting: a descriptor, or a negated errno. */
+  acceptSocket(fd: number): number
+  /** getsockname(2): fills `address`, and returns its length. */
+  socketName(fd: number, address: Uint8Array): number
+  /** Sets O_NONBLOCK. */
+  setNonBlocking(fd: number): number
+  /** eventfd(2): a descriptor, or a negated errno. */
+  createEventDescriptor(): number
+  /** Sets an eventfd back to 0. */
+  readEventDescriptor(fd: number): number
   setSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
   /** Fills `value` and returns the length of what was filled. */
   getSocketOption(fd: number, level: number, option: number, value: Uint8Array): number
@@ -179,6 +190,8 @@ export interface Native {
   writeFrames(end: NativeEnd, slab: Uint8Array, spans: Uint32Array, start: number, count: number): number
   /** The same for whole frames in arrays of their own, from `frames[start]` on. */
   writeBuffers(end: NativeEnd, frames: readonly Uint8Array[], start: number): number
+  /** Wakes the end's poll handle, if that is started, when frames wait in memory. */
+  nudgeEnd(end: NativeEnd): void
   /** Goes on with what an end has begun to write. Returns 1 when it wants to write more, 0 when not, or a negated errno. */
   flushEnd(end: NativeEnd): number
   /** Fills in frames read, bytes read, frames written, bytes written, frames refused, frames truncated, errno of the last refusal. */
@@ -238,6 +251,34 @@ export interface Native {
    * -EOPNOTSUPP for one that asks for what only the kernel has.
    */
   runFilter(program: Uint8Array, slab: Uint8Array, spans: Uint32Array, count: number, results: Uint32Array): number
+
+   * The end that a datagram socket is. `flags`: 1 IP packets; 2 a Unix socket; 4 connected; 8 UDP_SEGMENT may be used; 16 UDP_GRO is
+   * on; 32 what is written goes to whoever was heard last.
+   */
+  createDatagramEnd(fd: number, flags: number): NativeEnd
+  /** Where what is written goes, if the socket is not connected; an empty address: nowhere. */
+  setDatagramRemote(end: NativeEnd, address: Uint8Array): number
+  /** Fills `address` (128 bytes) in with that, and returns its length. */
+  datagramRemote(end: NativeEnd, address: Uint8Array): number
+  /** The same for where frame `i` of the latest batch came from; 0 when that is not known. */
+  datagramSource(end: NativeEnd, i: number, address: Uint8Array): number
+  /** Finds out whether the peer of a Unix socket has a successor. */
+  refreshDatagram(end: NativeEnd): void
+
+  /**
+   * The end that a stream socket is, with QEMU's framing. `signal`: an eventfd that is written when a connection ends. `lasting`, 1
+   * or 0: the end outlives its connections, and has none at first. A negated errno when there is no memory or descriptor.
+   */
+  createStreamEnd(fd: number, signal: number, lasting: number): NativeEnd | number
+  /** Puts a connection under the number of the end's descriptor. `fd` stays open, and the caller's. */
+  setStreamDescriptor(end: NativeEnd, fd: number): number
+  /** 0 while there is a connection, else the negated errno that ended it; -ENOTCONN before the first. */
+  streamState(end: NativeEnd): number
+
+  /** Two joined ends and their descriptors: end, fd, end, fd. `flags`: 1 IP packets, 2 offload headers are carried. */
+  createPairEnds(capacity: number, flags: number): [NativeEnd, number, NativeEnd, number] | number
+  /** Ends one end of a pair: the other one reads what waits for it, and then its end (-EPIPE). */
+  closePairEnd(end: NativeEnd): void
 }
 
 const load = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => unknown

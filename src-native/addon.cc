@@ -50,6 +50,7 @@ constexpr Export kExports[] = {
     {"readFrames", netkit::ReadFrames},
     {"writeFrames", netkit::WriteFrames},
     {"writeBuffers", netkit::WriteBuffers},
+    {"nudgeEnd", netkit::NudgeEnd},
     {"flushEnd", netkit::FlushEnd},
     {"endCounters", netkit::EndCounters},
     {"waitReadable", netkit::WaitReadable},

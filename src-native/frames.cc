@@ -6,7 +6,9 @@
 
 #include "arguments.h"
 #include "end.h"
+#include "environment.h"
 #include "functions.h"
+#include "poller.h"
 
 namespace netkit {
 
@@ -54,7 +56,22 @@ class Gathered {
   uint32_t count_ = 0;
 };
 
+// Wakes who waits for what is in memory already.
+void Nudge(Environment& environment, const End& end) {
+  if (!end.pending()) return;
+  Poller* poller = environment.descriptors().poller(end.fd());
+  if (poller != nullptr) poller->Nudge();
+}
+
 }  // namespace
+
+napi_value NudgeEnd(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  if (!arguments.ok()) return nullptr;
+  End* end = EndOf(env, arguments.value(0));
+  if (end != nullptr) Nudge(arguments.environment(), *end);
+  return nullptr;
+}
 
 napi_value ReadFrames(napi_env env, napi_callback_info info) {
   Arguments<6> arguments(env, info);
@@ -78,7 +95,9 @@ napi_value ReadFrames(napi_env env, napi_callback_info info) {
   }
   // A span has 32 bits, and a result 31.
   if (max == 0 || max > INT32_MAX || slab.length > UINT32_MAX) return Number(env, -EINVAL);
-  return Number(env, end->Read(slab.data, slab.length, position, reinterpret_cast<Span*>(spans.data), max, each));
+  const int count = end->Read(slab.data, slab.length, position, reinterpret_cast<Span*>(spans.data), max, each);
+  Nudge(arguments.environment(), *end);
+  return Number(env, count);
 }
 
 napi_value WriteFrames(napi_env env, napi_callback_info info) {

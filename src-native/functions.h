@@ -65,6 +65,7 @@ napi_value CreateTunEnd(napi_env env, napi_callback_info info);
 napi_value ReadFrames(napi_env env, napi_callback_info info);
 napi_value WriteFrames(napi_env env, napi_callback_info info);
 napi_value WriteBuffers(napi_env env, napi_callback_info info);
+napi_value NudgeEnd(napi_env env, napi_callback_info info);
 napi_value FlushEnd(napi_env env, napi_callback_info info);
 napi_value EndCounters(napi_env env, napi_callback_info info);
 napi_value WaitReadable(napi_env env, napi_callback_info info);

@@ -38,8 +38,6 @@ void PutLength(uint8_t* bytes, uint32_t length) {
 
 const char StreamEnd::kKind = 0;
 
-StreamEnd::StreamEnd(int fd, int signal) : End(fd, false), signal_(signal) {}
-
 StreamEnd::~StreamEnd() {
   if (quiet_ >= 0) close(quiet_);
   free(rest_);
@@ -50,7 +48,7 @@ int StreamEnd::Prepare() {
   rest_ = static_cast<uint8_t*>(malloc(kWhole));
   unsent_ = static_cast<uint8_t*>(malloc(kWhole));
   if (rest_ == nullptr || unsent_ == nullptr) return -ENOMEM;
-  if (signal_ < 0) return 0;
+  if (!lasting_) return 0;
   quiet_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (quiet_ < 0 || dup3(quiet_, fd_, O_CLOEXEC) < 0) return -errno;
   state_.store(-ENOTCONN, std::memory_order_release);
@@ -60,7 +58,7 @@ int StreamEnd::Prepare() {
 int StreamEnd::SetDescriptor(int fd) {
   Locked reader(reading_);
   Locked writer(writing_);
-  if (quiet_ < 0) return -EINVAL;
+  if (!lasting_) return -EINVAL;
   if (dup3(fd, fd_, O_CLOEXEC) < 0) return -errno;
   rest_length_ = 0;
   unsent_length_.store(0, std::memory_order_release);
@@ -86,25 +84,26 @@ void StreamEnd::GoDown(int error) {
     unsent_length_.store(0, std::memory_order_release);
   }
   state_.store(error, std::memory_order_release);
-  if (quiet_ < 0) return;
-  // Nothing is ever read or written on the descriptor now, so that whoever polls it sleeps.
-  eventfd_t value;
-  eventfd_read(quiet_, &value);
-  dup3(quiet_, fd_, O_CLOEXEC);
-  generation_.fetch_add(1, std::memory_order_acq_rel);
+  if (lasting_) {
+    // Nothing is to be read there, so that whoever polls the descriptor sleeps.
+    eventfd_t value;
+    eventfd_read(quiet_, &value);
+    dup3(quiet_, fd_, O_CLOEXEC);
+    generation_.fetch_add(1, std::memory_order_acq_rel);
+  }
   eventfd_write(signal_, 1);
 }
 
 // With reading_ held: what a Read() answers for which there is nothing to read any more.
 int StreamEnd::Ended(int error) {
   GoDown(error);
-  return quiet_ >= 0 ? -EAGAIN : error;
+  return lasting_ ? -EAGAIN : error;
 }
 
 int StreamEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint32_t max, FrameDetail* details) {
   Locked reader(reading_);
   const int state = state_.load(std::memory_order_relaxed);
-  if (state != 0) return quiet_ >= 0 ? -EAGAIN : state;
+  if (state != 0) return lasting_ ? -EAGAIN : state;
   position = (position + kFrameAlignment - 1) & ~(kFrameAlignment - 1);
   if (max == 0 || position > size || size - position < kFrameRoom) return -ENOBUFS;
   Tally tally(counters_);
@@ -198,13 +197,11 @@ int StreamEnd::Flush() {
   int error;
   {
     Locked writer(writing_);
-    const int state = state_.load(std::memory_order_relaxed);
-    if (state != 0) return quiet_ >= 0 ? 0 : state;
+    if (state_.load(std::memory_order_relaxed) != 0) return 0;
     error = SendUnsent();
   }
-  if (error == 0 || error == -EAGAIN) return 0;
-  if (quiet_ < 0) return error;
-  Disconnect(error);
+  // Reading tells of the end.
+  if (error != 0 && error != -EAGAIN) Disconnect(error);
   return 0;
 }
 
@@ -265,7 +262,7 @@ int StreamEnd::Write(const uint8_t* slab, size_t size, const Span* spans, uint32
   }
   if (error == 0) return static_cast<int>(count);
   if (error == -EAGAIN) return done > 0 ? static_cast<int>(done) : -EAGAIN;
-  if (quiet_ < 0) return done > 0 ? static_cast<int>(done) : error;
+  // Nobody takes them, and the signal tells why: what is written to nobody never fails.
   {
     Locked reader(reading_);
     if (generation_.load(std::memory_order_relaxed) == generation) GoDown(error);
@@ -301,11 +298,12 @@ StreamEnd* StreamEndOf(napi_env env, napi_value object) {
 }  // namespace
 
 napi_value CreateStreamEnd(napi_env env, napi_callback_info info) {
-  Arguments<2> arguments(env, info);
+  Arguments<3> arguments(env, info);
   int fd = arguments.Integer(0);
   int signal = arguments.Integer(1);
+  bool lasting = arguments.Unsigned(2) != 0;
   if (!arguments.ok()) return nullptr;
-  StreamEnd* end = new StreamEnd(fd, signal);
+  StreamEnd* end = new StreamEnd(fd, signal, lasting);
   const int error = end->Prepare();
   if (error == 0) return WrapEnd(arguments.environment(), end);
   end->Unref();

@@ -18,9 +18,9 @@ class StreamEnd : public End {
   static constexpr uint32_t kLongest = kFrameRoom - kFrameAlignment;
   static constexpr uint32_t kShortest = 14;
 
-  // `signal`: -1, or an eventfd that is written when a connection ends; then the end goes on without one, and waits for
-  // SetDescriptor(). `fd` is without one at first then.
-  StreamEnd(int fd, int signal);
+  // `signal`: an eventfd that is written when a connection ends. `lasting`: the end goes on without a connection, and
+  // waits for SetDescriptor(), also at first, when `fd` may be anything.
+  StreamEnd(int fd, int signal, bool lasting) : End(fd, false), signal_(signal), lasting_(lasting) {}
 
   int Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint32_t max, FrameDetail* details) override;
   int Write(const uint8_t* slab, size_t size, const Span* spans, uint32_t count) override;
@@ -30,7 +30,7 @@ class StreamEnd : public End {
   uint32_t generation() const override { return generation_.load(std::memory_order_acquire); }
   const void* kind() const override { return &kKind; }
 
-  // Makes this end ready to stand without a connection. Returns 0 or a negated errno.
+  // Before anything else. Returns 0 or a negated errno.
   int Prepare();
   // Puts a connection under the number of this end, any thread. The caller closes `fd`. Returns 0 or a negated errno.
   int SetDescriptor(int fd);
@@ -59,6 +59,7 @@ class StreamEnd : public End {
   void Keep(const iovec* parts, size_t sent);
 
   const int signal_;
+  const bool lasting_;
   int quiet_ = -1;  // an eventfd, what `fd` is while there is no connection
   std::atomic<int> state_{0};
   std::atomic<uint32_t> generation_{0};

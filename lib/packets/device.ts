@@ -42,6 +42,10 @@ export interface DeviceParts {
   offload?: boolean
   /** Whether the end keeps part of what was written until its descriptor can be written. */
   buffered?: boolean
+  /** Whether frames may wait in memory, so that the descriptor does not tell. */
+  queued?: boolean
+  /** Asked when reading ends with a result (a negated errno): true when that is no failure, and dealt with. */
+  ended?(result: number): boolean
   /** The error for a result (a negated errno) that ends the device. Default: 'cannot read NAME: …'. */
   explain?(result: number, syscall: string): NetkitError
   /** What an error on the descriptor (POLLERR) means, when that is certain. Default: reading tells. */
@@ -99,6 +103,7 @@ export class PacketDevice {
     if (this.#reader !== undefined) throw inUse(this.name, 'read', this.#reader)
     this.#readListener = listener
     if ((this.#events & READABLE) === 0) this.#poll(this.#events | READABLE)
+    if (this.#parts.queued === true) native.nudgeEnd(this.end)
   }
 
   /** Drops the listener, and stops waiting only if frames come before the next `watch`: for one who comes back soon. */
@@ -115,6 +120,13 @@ export class PacketDevice {
   whenWritable(listener: () => void): void {
     this.#writeListener = listener
     this.#poll(this.#events | WRITABLE)
+  }
+
+  /** To be called when another file has come under the number of the descriptor: waits for that one from now on. */
+  renew(): void {
+    const events = this.#events
+    this.#poll(0)
+    if (events !== 0) this.#poll(events)
   }
 
   #poll(events: number): void {
@@ -160,7 +172,10 @@ export class PacketDevice {
   read(slab: Uint8Array, position: number, spans: Uint32Array, max: number, details?: Uint8Array): number {
     const count = this.#closed === undefined ? native.readFrames(this.end, slab, position, spans, max, details) : 0
     if (count > 0) return count
-    if (this.failure === undefined && count !== EAGAIN && count !== 0 && count !== ENOBUFS) this.#fail(count, 'read')
+    if (this.failure === undefined && count !== EAGAIN && count !== 0 && count !== ENOBUFS) {
+      if (this.#parts.ended?.(count) === true) return 0
+      this.#fail(count, 'read')
+    }
     if (this.failure !== undefined) throw this.failure
     return 0
   }
