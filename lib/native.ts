@@ -252,6 +252,7 @@ export interface Native {
    */
   runFilter(program: Uint8Array, slab: Uint8Array, spans: Uint32Array, count: number, results: Uint32Array): number
 
+  /**
    * The end that a datagram socket is. `flags`: 1 IP packets; 2 a Unix socket; 4 connected; 8 UDP_SEGMENT may be used; 16 UDP_GRO is
    * on; 32 what is written goes to whoever was heard last.
    */
