@@ -83,9 +83,6 @@ export interface Native {
   bindSocket(fd: number, address: Uint8Array): number
   /** connect(2): -EINPROGRESS is the usual answer of a TCP socket. */
   connectSocket(fd: number, address: Uint8Array): number
-  listenSocket(fd: number, backlog: number): number
-  /** accept4(2), without waiting: a descriptor, or a negated errno. */
-  acceptSocket(fd: number): number
   /** getsockname(2): fills `address`, and returns its length. */
   socketName(fd: number, address: Uint8Array): number
   /** Sets O_NONBLOCK. */

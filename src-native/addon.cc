@@ -19,8 +19,6 @@ constexpr Export kExports[] = {
     {"openSocket", netkit::OpenSocket},
     {"bindSocket", netkit::BindSocket},
     {"connectSocket", netkit::ConnectSocket},
-    {"listenSocket", netkit::ListenSocket},
-    {"acceptSocket", netkit::AcceptSocket},
     {"socketName", netkit::SocketName},
     {"setNonBlocking", netkit::SetNonBlocking},
     {"createEventDescriptor", netkit::CreateEventDescriptor},

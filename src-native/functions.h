@@ -17,8 +17,6 @@ napi_value OwnedDescriptors(napi_env env, napi_callback_info info);
 napi_value OpenSocket(napi_env env, napi_callback_info info);
 napi_value BindSocket(napi_env env, napi_callback_info info);
 napi_value ConnectSocket(napi_env env, napi_callback_info info);
-napi_value ListenSocket(napi_env env, napi_callback_info info);
-napi_value AcceptSocket(napi_env env, napi_callback_info info);
 napi_value SocketName(napi_env env, napi_callback_info info);
 napi_value SetNonBlocking(napi_env env, napi_callback_info info);
 napi_value CreateEventDescriptor(napi_env env, napi_callback_info info);

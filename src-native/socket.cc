@@ -56,27 +56,6 @@ napi_value BindSocket(napi_env env, napi_callback_info info) { return WithAddres
 
 napi_value ConnectSocket(napi_env env, napi_callback_info info) { return WithAddress(env, info, connect); }
 
-napi_value ListenSocket(napi_env env, napi_callback_info info) {
-  Arguments<2> arguments(env, info);
-  int fd = arguments.Integer(0);
-  int backlog = arguments.Integer(1);
-  if (!arguments.ok()) return nullptr;
-  return Number(env, listen(fd, backlog) == 0 ? 0 : -errno);
-}
-
-napi_value AcceptSocket(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
-  int fd = arguments.Integer(0);
-  if (!arguments.ok()) return nullptr;
-  int accepted;
-  do {
-    accepted = accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-  } while (accepted < 0 && errno == EINTR);
-  if (accepted < 0) return Number(env, -errno);
-  arguments.environment().descriptors().Own(accepted);
-  return Number(env, accepted);
-}
-
 napi_value SocketName(napi_env env, napi_callback_info info) {
   Arguments<2> arguments(env, info);
   int fd = arguments.Integer(0);
