@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "arguments.h"
+#include "direct.h"
 #include "environment.h"
 #include "functions.h"
 
@@ -18,12 +19,9 @@ int TunEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint3
   uint32_t count = 0;
   int error = -ENOBUFS;
   while (count < max && position <= size && kFrameRoom <= size - position) {
-    ssize_t length;
-    do {
-      length = read(fd_, slab + position, kFrameRoom);
-    } while (length < 0 && errno == EINTR);
+    const ssize_t length = ReadDirect(fd_, slab + position, kFrameRoom);
     if (length <= static_cast<ssize_t>(header)) {
-      error = length < 0 ? -errno : -ENODATA;
+      error = length < 0 ? static_cast<int>(length) : -ENODATA;
       break;
     }
     const uint32_t bytes = static_cast<uint32_t>(length) - static_cast<uint32_t>(header);
@@ -55,23 +53,21 @@ int TunEnd::Write(const uint8_t* slab, size_t size, const Span* spans, uint32_t 
       continue;
     }
     ssize_t written;
-    do {
-      if (!headers_) {
-        written = write(fd_, frame, length);
-      } else if (span.has_header() && span.offset >= kOffloadHeaderSize) {
-        written = write(fd_, frame - kOffloadHeaderSize, length + kOffloadHeaderSize);
-      } else {
-        iovec parts[] = {{const_cast<uint8_t*>(kPlain), kOffloadHeaderSize}, {const_cast<uint8_t*>(frame), length}};
-        written = writev(fd_, parts, 2);
-      }
-    } while (written < 0 && errno == EINTR);
+    if (!headers_) {
+      written = WriteDirect(fd_, frame, length);
+    } else if (span.has_header() && span.offset >= kOffloadHeaderSize) {
+      written = WriteDirect(fd_, frame - kOffloadHeaderSize, length + kOffloadHeaderSize);
+    } else {
+      iovec parts[] = {{const_cast<uint8_t*>(kPlain), kOffloadHeaderSize}, {const_cast<uint8_t*>(frame), length}};
+      written = WritevDirect(fd_, parts, 2);
+    }
     if (written >= 0) {
       tally.Written(length);
-    } else if (IsGone(errno)) {
-      return i > 0 ? static_cast<int>(i) : -errno;
+    } else if (IsGone(static_cast<int>(-written))) {
+      return i > 0 ? static_cast<int>(i) : static_cast<int>(written);
     } else {
       // EAGAIN too: the descriptor polls writable all the same, unless somebody bounded the send buffer (TUNSETSNDBUF).
-      tally.Refused(errno);
+      tally.Refused(static_cast<int>(-written));
     }
   }
   return static_cast<int>(count);
