@@ -69,6 +69,16 @@ constexpr Export kExports[] = {
     {"streamState", netkit::StreamState},
     {"createPairEnds", netkit::CreatePairEnds},
     {"closePairEnd", netkit::ClosePairEnd},
+    {"startSwitch", netkit::StartSwitch},
+    {"stopSwitch", netkit::StopSwitch},
+    {"referenceSwitch", netkit::ReferenceSwitch},
+    {"addSwitchPort", netkit::AddSwitchPort},
+    {"setSwitchPort", netkit::SetSwitchPort},
+    {"removeSwitchPort", netkit::RemoveSwitchPort},
+    {"setSwitchAddress", netkit::SetSwitchAddress},
+    {"flushSwitch", netkit::FlushSwitch},
+    {"listSwitchTable", netkit::ListSwitchTable},
+    {"switchPortCounters", netkit::SwitchPortCounters},
 };
 
 // Once for every environment that loads the addon. Each function gets the environment's state as its data.

@@ -150,6 +150,12 @@ void Environment::LongMain(void* data) {
   job->environment_->Complete(job);
 }
 
+napi_value Environment::Expect(Job* job) {
+  napi_value promise = MakePromise(job);
+  if (promise != nullptr) Pend();
+  return promise;
+}
+
 napi_value Environment::SubmitLong(LongJob* job) {
   napi_value promise = MakePromise(job);
   if (promise == nullptr) return nullptr;

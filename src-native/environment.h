@@ -45,6 +45,9 @@ class Environment {
   // A promise that is resolved already.
   napi_value Resolved(int value);
 
+  // The promise of a job that somebody else runs: the caller hands it to a thread, which calls Complete(). Null, with
+  // an exception pending, when it could not be made: the job is gone then.
+  napi_value Expect(Job* job);
   // Starts a job that runs until it is stopped, on a thread of its own.
   napi_value SubmitLong(LongJob* job);
   // Whether it keeps the process alive. For a job that SubmitLong() has started and that is not finished.

@@ -92,6 +92,17 @@ napi_value ClosePairEnd(napi_env env, napi_callback_info info);
 // bpf.cc
 napi_value CheckFilter(napi_env env, napi_callback_info info);
 napi_value RunFilter(napi_env env, napi_callback_info info);
+// switch_commands.cc
+napi_value StartSwitch(napi_env env, napi_callback_info info);
+napi_value StopSwitch(napi_env env, napi_callback_info info);
+napi_value ReferenceSwitch(napi_env env, napi_callback_info info);
+napi_value AddSwitchPort(napi_env env, napi_callback_info info);
+napi_value SetSwitchPort(napi_env env, napi_callback_info info);
+napi_value RemoveSwitchPort(napi_env env, napi_callback_info info);
+napi_value SetSwitchAddress(napi_env env, napi_callback_info info);
+napi_value FlushSwitch(napi_env env, napi_callback_info info);
+napi_value ListSwitchTable(napi_env env, napi_callback_info info);
+napi_value SwitchPortCounters(napi_env env, napi_callback_info info);
 
 }  // namespace netkit
 

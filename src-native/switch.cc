@@ -1,0 +1,503 @@
+#include "switch.h"
+
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "environment.h"
+
+namespace netkit {
+
+namespace {
+
+// Frames that are read from a port before the next has its turn.
+constexpr uint32_t kBatch = 256;
+// Frames of up to 64 KiB fill this; others only its beginning.
+constexpr size_t kSlab = 2 * 1024 * 1024;
+constexpr size_t kSmallSlab = 512 * 1024;
+constexpr size_t kCopies = 512 * 1024;
+// Between two looks for addresses that are too old, in milliseconds.
+constexpr uint64_t kSweep = 1000;
+
+constexpr uint64_t kBroadcast = 0xffffffffffffu;
+constexpr uint64_t kGroupBit = 0x010000000000u;
+// 01:80:c2:00:00:00 to 0f: IEEE 802.1D, never forwarded by a bridge.
+constexpr uint64_t kReserved = 0x0180c2000000u;
+
+uint64_t AddressAt(const uint8_t* bytes) {
+  uint64_t address = 0;
+  for (int i = 0; i < 6; i++) address = address << 8 | bytes[i];
+  return address;
+}
+
+uint64_t Milliseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1000000;
+}
+
+}  // namespace
+
+SwitchMailbox::SwitchMailbox() { uv_mutex_init(&mutex_); }
+
+SwitchMailbox::~SwitchMailbox() {
+  uv_mutex_destroy(&mutex_);
+  free(counters_);
+}
+
+int SwitchMailbox::Open() {
+  counters_ = static_cast<PortCounters*>(calloc(kMostPorts, sizeof(PortCounters)));
+  if (counters_ == nullptr) return -ENOMEM;
+  const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) return -errno;
+  wake_.Reset(fd);
+  return 0;
+}
+
+void SwitchMailbox::Push(Environment& environment, SwitchCommand* command) {
+  uv_mutex_lock(&mutex_);
+  const bool taken = !stopping();
+  if (taken) commands_.Push(command);
+  uv_mutex_unlock(&mutex_);
+  if (taken) {
+    eventfd_write(wake_.get(), 1);
+  } else {
+    command->Refuse(-ECANCELED);
+    environment.Complete(command);
+  }
+}
+
+void SwitchMailbox::Stop() {
+  uv_mutex_lock(&mutex_);
+  stopping_.store(true, std::memory_order_release);
+  uv_mutex_unlock(&mutex_);
+  eventfd_write(wake_.get(), 1);
+}
+
+SwitchCommand* SwitchMailbox::Pop() {
+  uv_mutex_lock(&mutex_);
+  SwitchCommand* command = static_cast<SwitchCommand*>(commands_.Pop());
+  uv_mutex_unlock(&mutex_);
+  return command;
+}
+
+void SwitchMailbox::Empty() {
+  eventfd_t value;
+  eventfd_read(wake_.get(), &value);
+}
+
+Switch::Switch(Environment& environment, SwitchMailbox* mailbox, const Options& options, napi_value callback)
+    : environment_(environment), mailbox_(mailbox), options_(options) {
+  uv_mutex_init(&told_);
+  if (callback != nullptr) napi_create_reference(environment.env(), callback, 1, &callback_);
+}
+
+Switch::~Switch() {
+  Clear();
+  free(ports_);
+  free(polled_);
+  free(polled_ids_);
+  free(slab_);
+  free(spans_);
+  uv_mutex_destroy(&told_);
+  mailbox_->SetJob(nullptr);
+  mailbox_->Unref();
+}
+
+bool Switch::Prepare() {
+  ports_ = static_cast<Port*>(calloc(kMostPorts, sizeof(Port)));
+  polled_ = static_cast<pollfd*>(calloc(kMostPorts + 1, sizeof(pollfd)));
+  polled_ids_ = static_cast<uint32_t*>(calloc(kMostPorts + 1, sizeof(uint32_t)));
+  spans_ = static_cast<Span*>(calloc(kBatch, sizeof(Span)));
+  slab_ = static_cast<uint8_t*>(malloc(kSlab + kCopies));
+  return ports_ != nullptr && polled_ != nullptr && polled_ids_ != nullptr && spans_ != nullptr && slab_ != nullptr &&
+         table_.Prepare(options_.addresses);
+}
+
+void Switch::Clear() {
+  for (uint32_t id = 0; ports_ != nullptr && id < kMostPorts; id++) {
+    Port& port = ports_[id];
+    if (port.end != nullptr) port.end->Unref();
+    free(port.out);
+    port.end = nullptr;
+    port.out = nullptr;
+  }
+}
+
+int Switch::AddPort(uint32_t id, End* end, const PortSettings& settings) {
+  if (id >= kMostPorts || ports_[id].end != nullptr) return -EINVAL;
+  Port& port = ports_[id];
+  port = Port();
+  port.out = static_cast<Span*>(calloc(kBatch, sizeof(Span)));
+  if (port.out == nullptr) return -ENOMEM;
+  end->Ref();
+  port.end = end;
+  for (auto& value : mailbox_->counters(id).values) value.store(0, std::memory_order_relaxed);
+  if (id >= highest_) highest_ = id + 1;
+  return SetPort(id, settings);
+}
+
+int Switch::SetPort(uint32_t id, const PortSettings& settings) {
+  if (id >= kMostPorts || ports_[id].end == nullptr) return -ENODEV;
+  Port& port = ports_[id];
+  port.settings = settings;
+  port.flood.Set(settings.flood_limit);
+  port.broadcast.Set(settings.broadcast_limit);
+  return 0;
+}
+
+int Switch::RemovePort(uint32_t id) {
+  if (id >= kMostPorts || ports_[id].end == nullptr) return -ENODEV;
+  table_.Sweep([id](const SwitchTable::Entry& entry) { return entry.port == id; });
+  ports_[id].end->Unref();
+  free(ports_[id].out);
+  ports_[id] = Port();
+  TellAddresses(id);
+  while (highest_ > 0 && ports_[highest_ - 1].end == nullptr) highest_--;
+  return 0;
+}
+
+int Switch::AddAddress(uint32_t id, uint16_t vlan, uint64_t address) {
+  if (id >= kMostPorts || ports_[id].end == nullptr) return -ENODEV;
+  const uint64_t key = SwitchTable::Key(vlan, address);
+  SwitchTable::Entry* entry = table_.Find(key);
+  if (entry == nullptr) {
+    entry = table_.Add(key, static_cast<uint16_t>(id), now_, true);
+    if (entry == nullptr) return -ENOSPC;
+  } else {
+    ports_[entry->port].addresses--;
+    TellAddresses(entry->port);
+  }
+  entry->port = static_cast<uint16_t>(id);
+  entry->fixed = true;
+  ports_[id].addresses++;
+  TellAddresses(id);
+  return 0;
+}
+
+int Switch::RemoveAddress(uint16_t vlan, uint64_t address) {
+  SwitchTable::Entry* entry = table_.Find(SwitchTable::Key(vlan, address));
+  if (entry == nullptr) return -ENOENT;
+  const uint32_t id = entry->port;
+  ports_[id].addresses--;
+  TellAddresses(id);
+  table_.Remove(entry);
+  return 0;
+}
+
+void Switch::Flush(uint32_t id) {
+  table_.Sweep([this, id](const SwitchTable::Entry& entry) {
+    if (entry.fixed || (id != kMostPorts && entry.port != id)) return false;
+    ports_[entry.port].addresses--;
+    TellAddresses(entry.port);
+    return true;
+  });
+}
+
+void Switch::Age() {
+  if (options_.ageing == 0 || now_ - aged_ < kSweep) return;
+  aged_ = now_;
+  table_.Sweep([this](const SwitchTable::Entry& entry) {
+    if (entry.fixed || now_ - entry.seen < options_.ageing) return false;
+    ports_[entry.port].addresses--;
+    TellAddresses(entry.port);
+    return true;
+  });
+}
+
+bool Switch::Learn(uint32_t from, uint64_t key) {
+  Port& port = ports_[from];
+  SwitchTable::Entry* entry = table_.Find(key);
+  if (entry != nullptr) {
+    if (entry->port == from) {
+      entry->seen = now_;
+      return true;
+    }
+    // A fixed address is nobody else's.
+    if (entry->fixed) return false;
+    if (!port.settings.learning) return true;
+    if (port.settings.address_limit != 0 && port.addresses >= port.settings.address_limit) {
+      Count(from, PortCounters::kOverLimit, 1);
+      return false;
+    }
+    ports_[entry->port].addresses--;
+    TellAddresses(entry->port);
+    entry->port = static_cast<uint16_t>(from);
+    entry->seen = now_;
+    port.addresses++;
+    TellAddresses(from);
+    Count(from, PortCounters::kMoves, 1);
+    return true;
+  }
+  if (!port.settings.learning) return true;
+  if (port.settings.address_limit != 0 && port.addresses >= port.settings.address_limit) {
+    Count(from, PortCounters::kOverLimit, 1);
+    return false;
+  }
+  if (table_.Add(key, static_cast<uint16_t>(from), now_, false) == nullptr) {
+    Count(from, PortCounters::kTableFull, 1);
+  } else {
+    port.addresses++;
+    TellAddresses(from);
+  }
+  return true;
+}
+
+// Makes `other`: the tag put in where there is none, taken out where there is one.
+bool Switch::Copy(Passing& frame) {
+  const size_t length = frame.span.length();
+  const size_t made = frame.tagged ? length - 4 : length + 4;
+  const size_t header = frame.span.has_header() ? kOffloadHeaderSize : 0;
+  size_t at = copies_;
+  if (kSlab + kCopies - at < header + made) {
+    // What was copied goes out first, and its place is free.
+    WriteAll();
+    at = copies_ = kSlab;
+    if (kCopies < header + made) return false;
+  }
+  const uint8_t* source = slab_ + frame.span.offset;
+  uint8_t* target = slab_ + at + header;
+  if (header != 0) {
+    OffloadHeader work;
+    memcpy(&work, source - header, sizeof(work));
+    const int shift = frame.tagged ? -4 : 4;
+    if (work.header_length != 0) work.header_length = static_cast<uint16_t>(work.header_length + shift);
+    if ((work.flags & kNeedsChecksum) != 0) work.checksum_start = static_cast<uint16_t>(work.checksum_start + shift);
+    memcpy(target - header, &work, sizeof(work));
+  }
+  memcpy(target, source, 12);
+  if (frame.tagged) {
+    memcpy(target + 12, source + 16, length - 16);
+  } else {
+    target[12] = 0x81;
+    target[13] = 0x00;
+    target[14] = static_cast<uint8_t>(frame.tag >> 8);
+    target[15] = static_cast<uint8_t>(frame.tag);
+    memcpy(target + 16, source + 12, length - 12);
+  }
+  frame.other.offset = static_cast<uint32_t>(at + header);
+  frame.other.flagged_length = static_cast<uint32_t>(made) | (header != 0 ? kHasHeader : 0);
+  frame.copied = true;
+  copies_ = (at + header + made + kFrameAlignment - 1) & ~(kFrameAlignment - 1);
+  if (copies_ > kSlab + kCopies) copies_ = kSlab + kCopies;
+  return true;
+}
+
+// Which VLAN a frame belongs to. False when the port does not carry it.
+bool Switch::Classify(uint32_t from, Passing& frame, uint16_t* vlan) {
+  const PortSettings& settings = ports_[from].settings;
+  const uint8_t* bytes = slab_ + frame.span.offset;
+  frame.tagged = frame.span.length() >= 18 && bytes[12] == 0x81 && bytes[13] == 0x00;
+  frame.tag = frame.tagged ? static_cast<uint16_t>(bytes[14] << 8 | bytes[15]) : settings.vlan;
+  *vlan = frame.tag & (kVlans - 1);
+  if (frame.tagged && *vlan == 0) {
+    // A priority without a VLAN: the frame goes on as if without a tag.
+    if (settings.vlan == 0 || !Copy(frame)) return false;
+    frame.span = frame.other;
+    frame.copied = frame.tagged = false;
+    *vlan = settings.vlan;
+    frame.tag = static_cast<uint16_t>((frame.tag & 0xf000) | settings.vlan);
+    return true;
+  }
+  if (!frame.tagged) return settings.vlan != 0;
+  return *vlan == settings.vlan || settings.carries(*vlan);
+}
+
+bool Switch::TakeFlood(Port& port, uint64_t destination) {
+  return destination == kBroadcast ? port.broadcast.Take(now_) : port.flood.Take(now_);
+}
+
+bool Switch::Deliver(uint32_t from, uint32_t to, uint16_t vlan, Passing& frame) {
+  Port& port = ports_[to];
+  if (to == from || port.end == nullptr || port.error != 0) return false;
+  if (port.settings.isolated && ports_[from].settings.isolated) return false;
+  bool copy = false;
+  if (options_.vlans) {
+    const bool untagged = port.settings.vlan == vlan;
+    if (!untagged && !port.settings.carries(vlan)) return false;
+    copy = untagged == frame.tagged;
+    if (copy && !frame.copied && !Copy(frame)) return false;
+  }
+  const Span& span = copy ? frame.other : frame.span;
+  port.out[port.out_count++] = span;
+  port.out_bytes += span.length();
+  return true;
+}
+
+void Switch::Forward(uint32_t from, uint32_t count) {
+  Port& port = ports_[from];
+  uint64_t bytes = 0, flooded = 0, filtered = 0, invalid = 0, over = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    Passing frame = {spans_[i], 0, false, false, {}};
+    bytes += frame.span.length();
+    const uint8_t* data = slab_ + frame.span.offset;
+    if (frame.span.length() < 14) {
+      invalid++;
+      continue;
+    }
+    const uint64_t destination = AddressAt(data);
+    const uint64_t source = AddressAt(data + 6);
+    if (source == 0 || (source & kGroupBit) != 0) {
+      invalid++;
+      continue;
+    }
+    uint16_t vlan = 0;
+    if ((destination & ~uint64_t{0xf}) == kReserved || (options_.vlans && !Classify(from, frame, &vlan))) {
+      filtered++;
+      continue;
+    }
+    if (!Learn(from, SwitchTable::Key(vlan, source))) continue;
+    if ((destination & kGroupBit) == 0) {
+      const SwitchTable::Entry* entry = table_.Find(SwitchTable::Key(vlan, destination));
+      if (entry != nullptr && (entry->fixed || options_.ageing == 0 || now_ - entry->seen < options_.ageing)) {
+        if (!Deliver(from, entry->port, vlan, frame)) filtered++;
+        continue;
+      }
+    }
+    if (!TakeFlood(port, destination)) {
+      over++;
+      continue;
+    }
+    bool any = false;
+    for (uint32_t to = 0; to < highest_; to++) any |= Deliver(from, to, vlan, frame);
+    any ? flooded++ : filtered++;
+  }
+  Count(from, PortCounters::kFramesIn, count);
+  Count(from, PortCounters::kBytesIn, bytes);
+  if (flooded != 0) Count(from, PortCounters::kFlooded, flooded);
+  if (filtered != 0) Count(from, PortCounters::kFiltered, filtered);
+  if (invalid != 0) Count(from, PortCounters::kInvalid, invalid);
+  if (over != 0) Count(from, PortCounters::kOverLimit, over);
+  WriteAll();
+  copies_ = kSlab;
+}
+
+void Switch::WriteAll() {
+  for (uint32_t to = 0; to < highest_; to++) {
+    Port& port = ports_[to];
+    if (port.out_count == 0) continue;
+    const uint32_t count = port.out_count;
+    const int result = WriteFrames(*port.end, slab_, kSlab + kCopies, port.out, count);
+    const uint32_t dealt = result > 0 ? static_cast<uint32_t>(result) : 0;
+    uint64_t bytes = port.out_bytes;
+    for (uint32_t i = dealt; i < count; i++) bytes -= port.out[i].length();
+    port.out_count = 0;
+    port.out_bytes = 0;
+    Count(to, PortCounters::kFramesOut, dealt);
+    Count(to, PortCounters::kBytesOut, bytes);
+    // A switch does not wait: one port that is slow would hold up all.
+    if (dealt < count) Count(to, PortCounters::kDroppedOut, count - dealt);
+    if (result < 0 && result != -EAGAIN && result != -ENOBUFS) Fail(to, result);
+    if (port.error == 0 && port.end->wants_write()) {
+      const int flushed = port.end->Flush();
+      if (flushed != 0 && flushed != -EAGAIN) Fail(to, flushed);
+    }
+  }
+}
+
+void Switch::Fail(uint32_t id, int error) {
+  if (ports_[id].error != 0) return;
+  ports_[id].error = error;
+  uv_mutex_lock(&told_);
+  if (failed_count_ < kMostPorts) {
+    failed_[failed_count_] = id;
+    failures_[failed_count_] = error;
+    failed_count_++;
+  }
+  uv_mutex_unlock(&told_);
+  environment_.Notify(this);
+}
+
+void Switch::Notified(Environment& environment) {
+  napi_env env = environment.env();
+  for (;;) {
+    uint32_t id = 0;
+    int error = 0;
+    uv_mutex_lock(&told_);
+    const bool any = failed_count_ > 0;
+    if (any) {
+      failed_count_--;
+      id = failed_[failed_count_];
+      error = failures_[failed_count_];
+    }
+    uv_mutex_unlock(&told_);
+    if (!any || callback_ == nullptr) return;
+    napi_value callback = nullptr, receiver = nullptr;
+    napi_get_reference_value(env, callback_, &callback);
+    napi_get_global(env, &receiver);
+    napi_value arguments[2] = {nullptr, nullptr};
+    napi_create_uint32(env, id, &arguments[0]);
+    napi_create_int32(env, error, &arguments[1]);
+    if (napi_make_callback(env, environment.context(), receiver, callback, 2, arguments, nullptr) != napi_ok) {
+      environment.ReportException();
+    }
+  }
+}
+
+void Switch::Run() {
+  prctl(PR_SET_NAME, "netkit-switch");
+  copies_ = kSlab;
+  aged_ = Milliseconds();
+  while (!mailbox_->stopping()) {
+    uint32_t count = 0;
+    polled_[count++] = {mailbox_->fd(), POLLIN, 0};
+    for (uint32_t id = 0; id < highest_; id++) {
+      const Port& port = ports_[id];
+      if (port.end == nullptr || port.error != 0) continue;
+      polled_[count] = {port.end->fd(), static_cast<int16_t>(port.end->wants_write() ? POLLIN | POLLOUT : POLLIN), 0};
+      polled_ids_[count++] = id;
+    }
+    const bool ages = options_.ageing != 0 && table_.count() > 0;
+    const int ready = poll(polled_, count, ages ? static_cast<int>(kSweep) : -1);
+    now_ = Milliseconds();
+    Age();
+    if (ready <= 0) continue;
+    for (uint32_t i = 1; i < count; i++) {
+      if (polled_[i].revents == 0) continue;
+      const uint32_t id = polled_ids_[i];
+      Port& port = ports_[id];
+      if (port.error != 0) continue;
+      if ((polled_[i].revents & POLLOUT) != 0 && port.end->wants_write()) {
+        const int flushed = port.end->Flush();
+        if (flushed != 0 && flushed != -EAGAIN) Fail(id, flushed);
+      }
+      if ((polled_[i].revents & ~POLLOUT) == 0 || port.error != 0) continue;
+      // Without offload the frames are short, and the slab's beginning is enough for a batch.
+      const size_t room = port.end->offloads() != 0 ? kSlab : kSmallSlab;
+      const int read = port.end->Read(slab_, room, 0, spans_, kBatch, nullptr);
+      if (read > 0) {
+        Forward(id, static_cast<uint32_t>(read));
+      } else if (read != -EAGAIN) {
+        Fail(id, read);
+      }
+    }
+    if (polled_[0].revents != 0) {
+      mailbox_->Empty();
+      while (SwitchCommand* command = mailbox_->Pop()) {
+        command->Apply(*this);
+        environment_.Complete(command);
+      }
+    }
+  }
+  while (SwitchCommand* command = mailbox_->Pop()) {
+    command->Refuse(-ECANCELED);
+    environment_.Complete(command);
+  }
+}
+
+napi_value Switch::Finish(Environment& environment) {
+  for (uint32_t id = 0; ports_ != nullptr && id < kMostPorts; id++) {
+    if (ports_[id].end != nullptr) environment.LeaveDescriptor(ports_[id].end->fd());
+  }
+  napi_value result = nullptr;
+  napi_create_int32(environment.env(), result_, &result);
+  return result;
+}
+
+void Switch::ReleaseValues(napi_env env) {
+  if (callback_ != nullptr) napi_delete_reference(env, callback_);
+  callback_ = nullptr;
+}
+
+}  // namespace netkit
