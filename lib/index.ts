@@ -71,6 +71,8 @@ export {
 export type { ReceivedDescriptors } from './packets/received.js'
 export type { PeerCredentials, UnixType } from './packets/unix.js'
 export type { DescriptorStats } from './packets/unix-socket.js'
+export { createSwitch, type Switch, type SwitchAddress, type SwitchOptions } from './pump/switch.js'
+export type { SwitchPort, SwitchPortEnd, SwitchPortOptions, SwitchPortStats } from './pump/switch-port.js'
 export type { Address, AddressFlag } from './rtnetlink/address.js'
 export type { AddressFilter, AddressTraits } from './rtnetlink/address-filter.js'
 export type { AddressInput, AddressOptions, AddressProtocol, ScopeName } from './rtnetlink/address-options.js'

@@ -10,6 +10,11 @@
  */
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import type { NativeEnd } from './native/end.js'
+import type { SwitchFunctions } from './native/switch.js'
+
+export type { NativeEnd } from './native/end.js'
+export type { NativeSwitch } from './native/switch.js'
 
 /** What `exchange` and `receive` did. */
 export interface ExchangeResult {
@@ -57,13 +62,7 @@ export interface Poller {
   unref(): void
 }
 
-/** A packet end of C++ (src-native/end.h), which lives as long as this object or a thread that uses it. */
-export interface NativeEnd {
-  readonly [nativeEnd]: true
-}
-declare const nativeEnd: unique symbol
-
-export interface Native {
+export interface Native extends SwitchFunctions {
   /** Hands a descriptor to the environment, to be closed at its end. */
   ownDescriptor(fd: number): void
   /** Takes a descriptor back: nothing closes it any more. False when it was not owned. */

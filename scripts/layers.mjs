@@ -16,7 +16,7 @@ const layers = [
   ['rtnetlink'],
   ['namespace'],
   ['netlink'],
-  ['native.ts'],
+  ['native.ts', 'native'],
   ['values', 'validate.ts', 'suggestions.ts', 'errors.ts', 'errno.ts'],
 ]
 

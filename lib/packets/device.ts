@@ -38,6 +38,8 @@ export interface DeviceParts {
   end: NativeEnd
   fd: number
   name: string
+  /** Whether it carries IP packets rather than Ethernet frames. */
+  layer3?: boolean
   /** Whether frames that are read have offload headers, so that they may be long. */
   offload?: boolean
   /** Whether the end keeps part of what was written until its descriptor can be written. */
@@ -69,6 +71,7 @@ export class PacketDevice {
   readonly fd: number
   readonly name: string
   readonly offload: boolean
+  readonly layer3: boolean
   /** Why the device can no longer be used, once that is known. */
   failure: NetkitError | undefined
   readonly #parts: DeviceParts
@@ -88,6 +91,7 @@ export class PacketDevice {
     this.fd = parts.fd
     this.name = parts.name
     this.offload = parts.offload === true
+    this.layer3 = parts.layer3 === true
     this.#parts = parts
   }
 
@@ -265,9 +269,13 @@ export class PacketDevice {
   }
 
   #fail(result: number, syscall: string): NetkitError {
-    this.failure ??=
-      this.#parts.explain?.(result, syscall) ?? systemError(result, syscall, `cannot ${syscall} ${this.name}`)
+    this.failure ??= this.explain(result, syscall)
     return this.failure
+  }
+
+  /** The error for a result that ended the use of the end. */
+  explain(result: number, syscall: string): NetkitError {
+    return this.#parts.explain?.(result, syscall) ?? systemError(result, syscall, `cannot ${syscall} ${this.name}`)
   }
 
   /** Lets a thread read or write the end from now on. Returns what gives it back. Throws ERR_INVALID_STATE when another does. */

@@ -22,6 +22,7 @@ export function tunDevice({ fd, name, layer3, offloads }: TunDescriptor): Packet
     end: native.createTunEnd(fd, layer3 ? 1 : 0, headers, offloads ?? 0),
     fd,
     name,
+    layer3,
     offload: headers === 1,
     explain(result, syscall) {
       const error = systemError(result, syscall, `cannot ${syscall} ${name}`)
