@@ -77,7 +77,7 @@ test('the sum of RFC 1071', async (t) => {
 
 for (const [name, shape] of Object.entries(shapes)) {
   test(`segments: ${name}`, async (t) => {
-    const same = 0
+    let right = 0
     for (const [link, tags] of Object.entries(links)) {
       for (const [length, size] of [
         [4000, 1448],
@@ -104,11 +104,11 @@ for (const [name, shape] of Object.entries(shapes)) {
             t.same(segments, expected, `${length} bytes in ${size}, ${link}, ${JSON.stringify(changes)}`)
             return
           }
-          same++
+          right++
         }
       }
     }
-    t.equal(same, 5 * 10 * 3)
+    t.equal(right, 5 * 10 * 3)
   })
 }
 
