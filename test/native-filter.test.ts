@@ -4,6 +4,7 @@ import { test } from 'tap'
 import { native } from '../dist/native.js'
 import { askKernel, type FilterCase } from './support/kernel-filter.js'
 import { needs } from './support/needs.js'
+import { type Random, seeded } from './support/random.js'
 
 const { EINVAL, EOPNOTSUPP } = constants.errno
 
@@ -34,17 +35,6 @@ function run(program: Uint8Array, frames: readonly Uint8Array[]): number[] | num
   return matched < 0 ? -matched : [...results]
 }
 
-/** A generator of numbers (mulberry32): the same ones from the same seed. */
-function generator(seed: number): (below: number) => number {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below)
-  }
-}
-
 const RET_K = 0x06
 const RET_A = 0x16
 const LD = { w: 0x20, h: 0x28, b: 0x30 }
@@ -61,32 +51,31 @@ const numbers = [
 ]
 
 /** A program that is mostly one that the kernel takes: jumps lead forward, memory is written at the beginning. */
-function randomProgram(random: (below: number) => number): Line[] {
-  const pick = <T>(list: readonly T[]): T => list[random(list.length)] as T
+function randomProgram({ below, pick, once }: Random): Line[] {
   const lines: Line[] = [[LD_IMM, 0, 0, pick(numbers)]]
-  const words = random(3)
+  const words = below(3)
   for (let i = 0; i < words; i++) lines.push([pick([ST, STX]), 0, 0, i])
-  const length = lines.length + 1 + random(30)
-  const offset = () => (random(20) === 0 ? pick(numbers) : random(70))
+  const length = lines.length + 1 + below(30)
+  const offset = () => (once(20) ? pick(numbers) : below(70))
   const makers: (() => Line)[] = [
-    () => [pick(Object.values(LD)), 0, 0, random(12) === 0 ? pick([XOR_X, ...VLAN]) : offset() & 0x7fffffff],
+    () => [pick(Object.values(LD)), 0, 0, once(12) ? pick([XOR_X, ...VLAN]) : offset() & 0x7fffffff],
     // X is often large: then k is to bring the sum back.
-    () => [pick(Object.values(IND)), 0, 0, random(4) === 0 ? pick([-1, -2, -20]) : random(40)],
+    () => [pick(Object.values(IND)), 0, 0, once(4) ? pick([-1, -2, -20]) : below(40)],
     () => [LDX_MSH, 0, 0, offset()],
     () => [pick([LD_LEN, LDX_LEN]), 0, 0, 0],
     () => [pick([LD_IMM, LDX_IMM]), 0, 0, pick(numbers)],
-    () => [pick([LD_MEM, LDX_MEM]), 0, 0, random(words === 0 ? 16 : words)],
-    () => [pick([ST, STX]), 0, 0, random(16)],
+    () => [pick([LD_MEM, LDX_MEM]), 0, 0, below(words === 0 ? 16 : words)],
+    () => [pick([ST, STX]), 0, 0, below(16)],
     () => {
       const code = pick(arithmetic)
-      if (random(2) === 0) return [code | 8, 0, 0, 0]
-      const k = code === LSH || code === RSH ? random(32) : pick(numbers)
+      if (once(2)) return [code | 8, 0, 0, 0]
+      const k = code === LSH || code === RSH ? below(32) : pick(numbers)
       return [code, 0, 0, (code === DIV || code === MOD) && k === 0 ? 1 : k]
     },
     () => [pick([TAX, TXA, NEG]), 0, 0, 0],
-    () => [pick(branches) | (random(3) === 0 ? 8 : 0), random(6), random(6), pick(numbers)],
-    () => [JA, 0, 0, random(4)],
-    () => (random(3) === 0 ? [pick([RET_A, RET_K]), 0, 0, random(90)] : [TAX, 0, 0, 0]),
+    () => [pick(branches) | (once(3) ? 8 : 0), below(6), below(6), pick(numbers)],
+    () => [JA, 0, 0, below(4)],
+    () => (once(3) ? [pick([RET_A, RET_K]), 0, 0, below(90)] : [TAX, 0, 0, 0]),
   ]
   while (lines.length < length) lines.push(pick(makers)())
   lines.push([pick([RET_A, RET_K]), 0, 0, pick([0, 1, 40, 65_535, 0xffffffff])])
@@ -100,30 +89,30 @@ function randomProgram(random: (below: number) => number): Line[] {
 }
 
 /** One thing about it changed, so that it may be refused. */
-function spoil(lines: readonly Line[], random: (below: number) => number): Line[] {
-  const at = random(lines.length)
+function spoil(lines: readonly Line[], { below, pick, once }: Random): Line[] {
+  const at = below(lines.length)
   const [code, jt, jf, k] = lines[at] as Line
   const changed: Line[] = [
-    [random(256), jt, jf, k],
-    [code | (random(256) << 8), jt, jf, k],
-    [code, random(256), jf, k],
-    [code, jt, random(256), k],
-    [code, jt, jf, random(100)],
-    [code, jt, jf, -0x1000 + random(80)],
-    [code, jt, jf, random(2 ** 32)],
-    [DIV, 0, 0, random(2)],
-    [LSH, 0, 0, 28 + random(8)],
-    [LD_MEM, 0, 0, random(20)],
-    [ST, 0, 0, random(20)],
-    [JA, 0, 0, random(40)],
+    [below(256), jt, jf, k],
+    [code | (below(256) << 8), jt, jf, k],
+    [code, below(256), jf, k],
+    [code, jt, below(256), k],
+    [code, jt, jf, below(100)],
+    [code, jt, jf, -0x1000 + below(80)],
+    [code, jt, jf, below(2 ** 32)],
+    [DIV, 0, 0, below(2)],
+    [LSH, 0, 0, 28 + below(8)],
+    [LD_MEM, 0, 0, below(20)],
+    [ST, 0, 0, below(20)],
+    [JA, 0, 0, below(40)],
   ]
-  const line = changed[random(changed.length)] as Line
-  if (random(10) === 0) return lines.slice(0, at)
+  const line = pick(changed)
+  if (once(10)) return lines.slice(0, at)
   return lines.map((old, i) => (i === at ? line : old))
 }
 
-function randomFrames(random: (below: number) => number, count: number): Buffer[] {
-  return Array.from({ length: count }, () => Buffer.from(Array.from({ length: 1 + random(80) }, () => random(256))))
+function randomFrames({ below, bytes }: Random, count: number): Buffer[] {
+  return Array.from({ length: count }, () => bytes(1 + below(80)))
 }
 
 const hex = (bytes: Uint8Array = new Uint8Array(0)) => Buffer.from(bytes).toString('hex')
@@ -246,7 +235,7 @@ test('unaligned programs', (t) => {
 })
 
 test('the kernel decides alike', await needs('cc'), (t) => {
-  const random = generator(20_250_101)
+  const random = seeded(20_250_101)
   const cases: FilterCase[] = []
   for (let i = 0; i < 4000; i++) {
     const lines = randomProgram(random)
@@ -283,7 +272,7 @@ test('the kernel decides alike', await needs('cc'), (t) => {
 })
 
 test('the kernel refuses alike', await needs('cc'), (t) => {
-  const random = generator(4)
+  const random = seeded(4)
   const programs = Array.from({ length: 6000 }, () => assemble(spoil(randomProgram(random), random)))
   const kernel = askKernel(programs.map((program) => ({ program, frames: [] })))
   let refused = 0
