@@ -441,20 +441,24 @@ void Switch::Run() {
   aged_ = Milliseconds();
   while (!mailbox_->stopping()) {
     uint32_t count = 0;
+    bool pending = false;
     polled_[count++] = {mailbox_->fd(), POLLIN, 0};
     for (uint32_t id = 0; id < highest_; id++) {
       const Port& port = ports_[id];
       if (port.end == nullptr || port.error != 0) continue;
+      // Frames that wait in memory do not make the descriptor readable.
+      pending |= port.end->pending();
       polled_[count] = {port.end->fd(), static_cast<int16_t>(port.end->wants_write() ? POLLIN | POLLOUT : POLLIN), 0};
       polled_ids_[count++] = id;
     }
     const bool ages = options_.ageing != 0 && table_.count() > 0;
-    const int ready = poll(polled_, count, ages ? static_cast<int>(kSweep) : -1);
+    const int ready = poll(polled_, count, pending ? 0 : ages ? static_cast<int>(kSweep) : -1);
     now_ = Milliseconds();
     Age();
-    if (ready <= 0) continue;
+    if (ready <= 0 && !pending) continue;
     for (uint32_t i = 1; i < count; i++) {
-      if (polled_[i].revents == 0) continue;
+      const bool waits = ports_[polled_ids_[i]].end->pending();
+      if (polled_[i].revents == 0 && !waits) continue;
       const uint32_t id = polled_ids_[i];
       Port& port = ports_[id];
       if (port.error != 0) continue;
@@ -462,7 +466,7 @@ void Switch::Run() {
         const int flushed = port.end->Flush();
         if (flushed != 0 && flushed != -EAGAIN) Fail(id, flushed);
       }
-      if ((polled_[i].revents & ~POLLOUT) == 0 || port.error != 0) continue;
+      if (((polled_[i].revents & ~POLLOUT) == 0 && !waits) || port.error != 0) continue;
       // Without offload the frames are short, and the slab's beginning is enough for a batch.
       const size_t room = port.end->offloads() != 0 ? kSlab : kSmallSlab;
       const int read = port.end->Read(slab_, room, 0, spans_, kBatch, nullptr);
@@ -472,7 +476,7 @@ void Switch::Run() {
         Fail(id, read);
       }
     }
-    if (polled_[0].revents != 0) {
+    if (ready > 0 && polled_[0].revents != 0) {
       mailbox_->Empty();
       while (SwitchCommand* command = mailbox_->Pop()) {
         command->Apply(*this);
