@@ -274,6 +274,7 @@ export type { NetworkEvent, ObjectEvent, ObjectName, WatchedObjects } from './rt
 export { Store, type StoreOptions, StoreRows } from './rtnetlink/watch/store.js'
 export { Watch, type WatchOptions, type WatchSelection } from './rtnetlink/watch/watch.js'
 export type { XdpDetachOptions, XdpMode, XdpOptions, XdpState } from './rtnetlink/xdp.js'
+export { type AdoptOptions, adoptTap, adoptTun } from './tuntap/adopt.js'
 export type { TunInterface } from './tuntap/interface.js'
 export type { TunQueue } from './tuntap/queue.js'
 export { openTap, Tap, type TapOptions } from './tuntap/tap.js'

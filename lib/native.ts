@@ -103,8 +103,11 @@ export interface Native extends SwitchFunctions {
   receiveDescriptors(fd: number, data: Uint8Array): ArrivedDescriptors | number
   /** A close-on-exec duplicate of any descriptor. */
   duplicateDescriptor(fd: number): number
-  /** Hands a descriptor to the environment as `ownDescriptor` does, and makes it close-on-exec. -EBADF when it is not open. */
-  adoptDescriptor(fd: number): number
+  /**
+   * Hands a descriptor to the environment as `ownDescriptor` does, and makes it close-on-exec; with `nonBlocking` 1, non-blocking too,
+   * for all who share it. -EBADF when it is not open.
+   */
+  adoptDescriptor(fd: number, nonBlocking: number): number
   listenSocket(fd: number, backlog: number): number
   /** accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK, without waiting when `fd` does not block. Returns a descriptor. */
   acceptSocket(fd: number): number
@@ -156,6 +159,8 @@ export interface Native extends SwitchFunctions {
   controlTun(fd: number, request: number, value: number): Promise<number>
   /** TUNGETIFF, on this thread: the interface's name and flags (IFF_…), or a negated errno. */
   identifyTun(fd: number): { name: string; flags: number } | number
+  /** SIOCGSKNS, on this thread: a descriptor of the namespace that a tun descriptor's interface was made in. */
+  tunNamespace(fd: number): number
 
   /**
    * The end that a descriptor of a tap, tun or macvtap is. `layer3`, `headers`: 1 or 0; headers are 10 bytes. `offloads`: a sum of

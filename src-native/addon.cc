@@ -45,6 +45,7 @@ constexpr Export kExports[] = {
     {"openTun", netkit::OpenTun},
     {"controlTun", netkit::ControlTun},
     {"identifyTun", netkit::IdentifyTun},
+    {"tunNamespace", netkit::TunNamespace},
     {"readFrames", netkit::ReadFrames},
     {"writeFrames", netkit::WriteFrames},
     {"writeBuffers", netkit::WriteBuffers},

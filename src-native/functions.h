@@ -55,6 +55,7 @@ napi_value LockFile(napi_env env, napi_callback_info info);
 napi_value OpenTun(napi_env env, napi_callback_info info);
 napi_value ControlTun(napi_env env, napi_callback_info info);
 napi_value IdentifyTun(napi_env env, napi_callback_info info);
+napi_value TunNamespace(napi_env env, napi_callback_info info);
 
 // tun_end.cc
 napi_value CreateTunEnd(napi_env env, napi_callback_info info);

@@ -135,11 +135,16 @@ napi_value DuplicateDescriptor(napi_env env, napi_callback_info info) {
 }
 
 napi_value AdoptDescriptor(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
+  Arguments<2> arguments(env, info);
   int fd = arguments.Integer(0);
+  uint32_t non_blocking = arguments.Unsigned(1);
   if (!arguments.ok()) return nullptr;
   int flags = fcntl(fd, F_GETFD);
   if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0) return Number(env, -errno);
+  if (non_blocking != 0) {
+    flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return Number(env, -errno);
+  }
   arguments.environment().descriptors().Own(fd);
   return Number(env, 0);
 }

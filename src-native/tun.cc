@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -167,6 +168,17 @@ napi_value IdentifyTun(napi_env env, napi_callback_info info) {
   napi_set_named_property(env, result, "name", name);
   napi_set_named_property(env, result, "flags", Number(env, static_cast<uint16_t>(found.ifr_flags)));
   return result;
+}
+
+napi_value TunNamespace(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  int fd = arguments.Integer(0);
+  if (!arguments.ok()) return nullptr;
+  // The kernel makes it close-on-exec.
+  int ns = ioctl(fd, SIOCGSKNS);
+  if (ns < 0) return Number(env, -errno);
+  arguments.environment().descriptors().Own(ns);
+  return Number(env, ns);
 }
 
 napi_value ControlTun(napi_env env, napi_callback_info info) {

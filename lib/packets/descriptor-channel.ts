@@ -2,7 +2,7 @@
 import { lstatSync, unlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errnoName, errnoNumber } from '../errno.js'
-import { AbortError, type NetkitError, systemError, throwIfAborted } from '../errors.js'
+import { AbortError, hasCode, systemError, throwIfAborted } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import { native } from '../native.js'
 import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError, valueError } from '../validate.js'
@@ -54,7 +54,7 @@ export interface ConnectChannelOptions {
 export interface ListenChannelOptions {
   /** Where to listen: a path that is not there yet, or an abstract address, which begins with a zero byte. */
   path: string
-  /** Default: 'stream'. */
+  /** Default: 'seqpacket', which keeps messages apart. Others often speak 'stream'. */
   type?: ChannelType
   /** How many connections may wait to be accepted. Default: 128. */
   backlog?: number
@@ -282,7 +282,9 @@ export async function connectDescriptorChannel(options: ConnectChannelOptions): 
   try {
     return await connect(path, type ?? 'stream', signal)
   } catch (error) {
-    if (type !== undefined || (error as NetkitError).code !== 'EPROTOTYPE') throw error
+    // Abstract addresses of another type are other addresses.
+    const isOther = hasCode(error, 'EPROTOTYPE') || (path.startsWith('\0') && hasCode(error, 'ECONNREFUSED'))
+    if (type !== undefined || !isOther) throw error
     return await connect(path, 'seqpacket', signal)
   }
 }
@@ -315,7 +317,7 @@ function connectHint(result: number): string | undefined {
  */
 export function listenDescriptorChannel(options: ListenChannelOptions): Promise<DescriptorListener> {
   checkOptions(options, 'options', ['path', 'type', 'backlog'])
-  const { path, type = 'stream', backlog = 128 } = options
+  const { path, type = 'seqpacket', backlog = 128 } = options
   checkUnixPath(path, 'options.path')
   checkOneOf(type, 'options.type', ['stream', 'seqpacket'])
   checkInteger(backlog, 'options.backlog', 0, 0x7fffffff)
@@ -352,7 +354,7 @@ export function openDescriptorChannel(options: { fd: number }): DescriptorChanne
   const { fd } = options
   checkInteger(fd, 'options.fd', 0, 0x7fffffff)
   const type = unixTypeOf(fd, 'options.fd')
-  const result = native.adoptDescriptor(fd)
+  const result = native.adoptDescriptor(fd, 0)
   if (result < 0) throw systemError(result, 'fcntl', `cannot take over descriptor ${fd}`)
   return new DescriptorChannel(new UnixSocket(fd, type, `the channel on descriptor ${fd}`))
 }
@@ -360,7 +362,7 @@ export function openDescriptorChannel(options: { fd: number }): DescriptorChanne
 /** Two channels that are connected with each other: one is kept, and the other's `fd` goes to a child through `stdio`, and is closed. */
 export function createDescriptorChannels(options: { type?: ChannelType } = {}): [DescriptorChannel, DescriptorChannel] {
   checkOptions(options, 'options', ['type'])
-  const { type = 'stream' } = options
+  const { type = 'seqpacket' } = options
   checkOneOf(type, 'options.type', ['stream', 'seqpacket'])
   const ends = new Uint32Array(2)
   const result = native.createSocketPair(unixTypes[type], ends)

@@ -21,11 +21,11 @@ class Holder {
     return this.fds.length === 0
   }
 
-  take(fd: number): void {
+  take(fd: number): boolean {
     const place = this.fds.indexOf(fd)
-    if (place < 0) return
+    if (place < 0) return false
     this.fds.splice(place, 1)
-    holders.delete(fd)
+    return holders.delete(fd)
   }
 
   close(): Promise<void> {
@@ -38,9 +38,11 @@ class Holder {
   }
 }
 
-/** From here on the caller answers for a descriptor that may be held; it stays the environment's. */
-export function takeDescriptor(fd: number): void {
-  holders.get(fd)?.take(fd)
+/**
+ * From here on the caller answers for a descriptor, if it came in a message; it stays the environment's. Whether it did.
+ */
+export function takeDescriptor(fd: number): boolean {
+  return holders.get(fd)?.take(fd) === true
 }
 
 /**

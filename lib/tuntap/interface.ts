@@ -7,11 +7,21 @@ import type { Link } from '../rtnetlink/link.js'
 import { checkBoolean } from '../validate.js'
 import { control, TunQueue } from './queue.js'
 
-/** What an open interface consists of; made by `openDevice`. */
+/** Where an interface is, as far as this process may know. */
+export type Place =
+  | {
+      namespace: Namespace
+      link: Link
+      /** Whether the handle of the namespace goes with the interface. */
+      ownNamespace?: boolean
+    }
+  /** Why it may not. */
+  | { unknown: Error }
+
+/** What an open interface consists of; made by `openDevice` and `adoptDevice`. */
 export interface OpenDevice {
   device: PacketDevice
-  link: Link
-  namespace: Namespace
+  place: Place
   /** Devices of the queues beyond the first. */
   queues: PacketDevice[]
   /** Opens one more queue; undefined where the interface has only one. */
@@ -22,15 +32,16 @@ export interface OpenDevice {
   writableHighWaterMark: number
 }
 
+/** Of an interface that cannot be looked at. More is read all the same: batches are smaller then. */
+const DEFAULT_MTU = 1500
+
 /**
  * A tap or tun that this process holds. It is its own first queue: with `queues`, the frames of the others are read from
  * `queues[1]` and so on.
  */
 export abstract class TunInterface extends PacketEnd {
-  /** The namespace that the interface was made in. */
-  readonly namespace: Namespace
-  /** The interface, as it was after opening; `link.refresh()` brings it up to date. */
-  readonly link: Link
+  readonly #place: Place
+  readonly #mtu: number
   readonly #open: OpenDevice
   readonly #queues: TunQueue[] = []
   /** What the kernel had dropped before the opening. */
@@ -38,17 +49,35 @@ export abstract class TunInterface extends PacketEnd {
 
   /** @internal */
   constructor(open: OpenDevice) {
-    super({ ...open, mtu: open.link.mtu })
-    this.namespace = open.namespace
-    this.link = open.link
+    const { place } = open
+    const link = 'link' in place ? place.link : undefined
+    const mtu = link?.mtu ?? DEFAULT_MTU
+    super({ ...open, mtu })
+    this.#place = place
+    this.#mtu = mtu
     this.#open = open
     for (const device of open.queues) this.#addQueue(device)
-    this.#droppedBefore = open.link.stats?.sendDropped
+    this.#droppedBefore = link?.stats?.sendDropped
+    if ('namespace' in place && place.ownNamespace === true) {
+      this.once('close', () => void place.namespace.close())
+    }
+  }
+
+  /** The namespace that the interface was made in. Throws EPERM when it was adopted, and this process may not look there. */
+  get namespace(): Namespace {
+    if ('unknown' in this.#place) throw this.#place.unknown
+    return this.#place.namespace
+  }
+
+  /** The interface, as it was after opening; `link.refresh()` brings it up to date. Throws as `namespace` does. */
+  get link(): Link {
+    if ('unknown' in this.#place) throw this.#place.unknown
+    return this.#place.link
   }
 
   #addQueue(device: PacketDevice): TunQueue {
-    const { link, readableHighWaterMark, writableHighWaterMark } = this.#open
-    const queue = new TunQueue(device, link.mtu, readableHighWaterMark, writableHighWaterMark, (closed) => {
+    const { readableHighWaterMark, writableHighWaterMark } = this.#open
+    const queue = new TunQueue(device, this.#mtu, readableHighWaterMark, writableHighWaterMark, (closed) => {
       const at = this.#queues.indexOf(closed)
       if (at >= 0) this.#queues.splice(at, 1)
     })

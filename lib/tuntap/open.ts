@@ -104,7 +104,7 @@ const { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_TSO_ECN, TUN_F_USO4, TUN_F_USO
 const OLD_OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN
 
 /** Asks the kernel to leave undone what it can. Returns what it agreed to. */
-async function setOffload(fd: number, name: string): Promise<number> {
+export async function setOffload(fd: number, name: string): Promise<number> {
   // UDP since Linux 6.2.
   const all = OLD_OFFLOADS | TUN_F_USO4 | TUN_F_USO6
   let result = await native.controlTun(fd, tunConstants.TUNSETOFFLOAD, all)
@@ -159,8 +159,7 @@ export async function openDevice(kind: Kind, options: DeviceOptions): Promise<Op
     const layer3 = kind === 'tun'
     return {
       device,
-      link,
-      namespace,
+      place: { link, namespace },
       queues: others,
       openQueue:
         queues > 1 ? async () => tunDevice({ fd: await openOne(), name: opened.name, layer3, offloads }) : undefined,
@@ -181,7 +180,7 @@ const controlled: Record<string, string | undefined> = {
   TUNSETVNETHDRSZ: "offload header's length",
 }
 
-function openError(
+export function openError(
   result: TunResult,
   kind: Kind,
   name: string,

@@ -16,7 +16,7 @@ const moduleName = (file) =>
     .replaceAll('-', '_')
 
 /** The files of `wanted` and of all that they depend on, in the order to load them, after modules.dep (modules.dep(5)). */
-function modulesInOrder(folder) {
+export function modulesInOrder(folder, wanted) {
   const dependencies = new Map()
   const files = new Map()
   for (const line of readFileSync(join(folder, 'modules.dep'), 'utf8').split('\n')) {
@@ -40,7 +40,7 @@ export const quoted = (text) => `'${String(text).replaceAll("'", "'\\''")}'`
 
 /** The archive for a kernel (kernel.mjs) that runs the shell commands of `command`. */
 export function initramfs(kernel, command) {
-  const order = modulesInOrder(join(kernel.modules, kernel.release))
+  const order = modulesInOrder(join(kernel.modules, kernel.release), wanted)
   return cpio([
     ...['bin', 'dev', 'etc', 'modules'].map((name) => ({ name })),
     { name: 'dev/console', device: [5, 1], mode: 0o600 },

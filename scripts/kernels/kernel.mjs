@@ -118,17 +118,20 @@ function fetch(name) {
   }
 }
 
-/** The kernel of a series: `{ series, release, image, modules }`, fetched when it is not there. Throws Unavailable. */
+/** The kernel of a series, if it was fetched: `{ series, release, image, modules }`. */
+export function kernelHere(name) {
+  const entries = existsSync(cache) ? readdirSync(cache) : []
+  const releases = entries.filter((entry) => series[name].test(`linux-image-${entry}`))
+  const release = releases.sort(compareReleases).at(-1)
+  if (release === undefined) return undefined
+  const folder = join(cache, release)
+  return { series: name, release, image: join(folder, 'image'), modules: join(folder, 'lib/modules') }
+}
+
+/** The same, fetched when it is not there. Throws Unavailable. */
 export function kernelOf(name) {
-  const here = () => {
-    const releases = existsSync(cache)
-      ? readdirSync(cache).filter((entry) => series[name].test(`linux-image-${entry}`))
-      : []
-    return releases.sort(compareReleases).at(-1)
-  }
-  if (here() === undefined) fetch(name)
-  const folder = join(cache, here())
-  return { series: name, release: here(), image: join(folder, 'image'), modules: join(folder, 'lib/modules') }
+  if (kernelHere(name) === undefined) fetch(name)
+  return kernelHere(name)
 }
 
 /** What a guest needs of this machine, besides a kernel. Throws Unavailable. */
