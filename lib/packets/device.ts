@@ -48,6 +48,8 @@ export interface DeviceParts {
   queued?: boolean
   /** Asked when reading ends with a result (a negated errno): true when that is no failure, and dealt with. */
   ended?(result: number): boolean
+  /** Lets go of what belongs to the descriptor, after it is closed. */
+  closed?(): Promise<unknown> | void
   /** The error for a result (a negated errno) that ends the device. Default: 'cannot read NAME: …'. */
   explain?(result: number, syscall: string): NetkitError
   /** What an error on the descriptor (POLLERR) means, when that is certain. Default: reading tells. */
@@ -336,6 +338,7 @@ export class PacketDevice {
     for (const user of users) if (user !== undefined) await user.stop()
     if (this.#released) native.disownDescriptor(this.fd)
     else await native.closeDescriptor(this.fd)
+    await this.#parts.closed?.()
   }
 }
 
