@@ -49,7 +49,7 @@ export interface DeviceParts {
   /** Asked when reading ends with a result (a negated errno): true when that is no failure, and dealt with. */
   ended?(result: number): boolean
   /** Lets go of what belongs to the descriptor, after it is closed. */
-  closed?(): Promise<unknown> | void
+  closed?(): Promise<unknown>
   /** The error for a result (a negated errno) that ends the device. Default: 'cannot read NAME: …'. */
   explain?(result: number, syscall: string): NetkitError
   /** What an error on the descriptor (POLLERR) means, when that is certain. Default: reading tells. */

@@ -11,7 +11,7 @@ import { PacketEnd } from '../packets/end.js'
 import { unixConstants } from '../packets/unix.js'
 import { checkBoolean, checkInteger, checkOptions, valueError } from '../validate.js'
 import { checkSocketEnd, closeOnAbort, type SocketEndOptions, socketEndKeys } from './setup.js'
-import { StreamLink as Link, type StreamLink, type StreamOwner } from './stream-link.js'
+import { StreamLink, type StreamOwner } from './stream-link.js'
 import { checkTarget, connectStream, StreamListener, type StreamTarget, shownTarget } from './stream-target.js'
 
 /** Options of `openQemuStream`: either `path`, or `host` and `port`, or `fd`. */
