@@ -84,8 +84,6 @@ export interface Native extends SwitchFunctions {
   connectSocket(fd: number, address: Uint8Array): number
   /** getsockname(2): fills `address`, and returns its length. */
   socketName(fd: number, address: Uint8Array): number
-  /** Sets O_NONBLOCK. */
-  setNonBlocking(fd: number): number
   /** eventfd(2): a descriptor, or a negated errno. */
   createEventDescriptor(): number
   /** Sets an eventfd back to 0. */

@@ -20,7 +20,6 @@ constexpr Export kExports[] = {
     {"bindSocket", netkit::BindSocket},
     {"connectSocket", netkit::ConnectSocket},
     {"socketName", netkit::SocketName},
-    {"setNonBlocking", netkit::SetNonBlocking},
     {"createEventDescriptor", netkit::CreateEventDescriptor},
     {"readEventDescriptor", netkit::ReadEventDescriptor},
     {"setSocketOption", netkit::SetSocketOption},

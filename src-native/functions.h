@@ -18,7 +18,6 @@ napi_value OpenSocket(napi_env env, napi_callback_info info);
 napi_value BindSocket(napi_env env, napi_callback_info info);
 napi_value ConnectSocket(napi_env env, napi_callback_info info);
 napi_value SocketName(napi_env env, napi_callback_info info);
-napi_value SetNonBlocking(napi_env env, napi_callback_info info);
 napi_value CreateEventDescriptor(napi_env env, napi_callback_info info);
 napi_value ReadEventDescriptor(napi_env env, napi_callback_info info);
 napi_value SetSocketOption(napi_env env, napi_callback_info info);

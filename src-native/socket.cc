@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -85,15 +84,6 @@ napi_value ReadEventDescriptor(napi_env env, napi_callback_info info) {
   if (!arguments.ok()) return nullptr;
   eventfd_t value = 0;
   return Number(env, eventfd_read(fd, &value) == 0 ? 0 : -errno);
-}
-
-napi_value SetNonBlocking(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
-  int fd = arguments.Integer(0);
-  if (!arguments.ok()) return nullptr;
-  const int flags = fcntl(fd, F_GETFL);
-  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return Number(env, -errno);
-  return Number(env, 0);
 }
 
 napi_value SetSocketOption(napi_env env, napi_callback_info info) {

@@ -218,7 +218,7 @@ export async function openUdp(options: DatagramBatchOptions): Promise<OpenDatagr
       const name = `UDP ${formatEndpoint(bound ?? { address: '?', port: 0 })}`
       return {
         namespace,
-        device: new PacketDevice({ end, fd: raw.fd, name, queued: receives }),
+        device: new PacketDevice({ end, fd: raw.fd, name, queued: receives, layer3: layer === 'ip' }),
         family: near.octets.length === 4 ? 4 : 6,
         connected,
         options,

@@ -27,7 +27,7 @@ export class PairEnd extends PacketEnd {
   readonly #end: NativeEnd
 
   /** @internal */
-  constructor(end: NativeEnd, fd: number, offload: boolean) {
+  constructor(end: NativeEnd, fd: number, offload: boolean, layer3: boolean) {
     // What ends reading is told by the device, which must not keep this object from being collected.
     const self: { held?: WeakRef<PairEnd> } = {}
     const ended = (result: number) => {
@@ -38,7 +38,7 @@ export class PairEnd extends PacketEnd {
       })
       return true
     }
-    super({ device: new PacketDevice({ end, fd, name: `pair:${fd}`, offload, ended }), mtu: 1500 })
+    super({ device: new PacketDevice({ end, fd, name: `pair:${fd}`, offload, layer3, ended }), mtu: 1500 })
     self.held = new WeakRef(this)
     this.#end = end
   }
@@ -73,6 +73,7 @@ export function createEndPair(options: EndPairOptions = {}): [PairEnd, PairEnd] 
   checkOneOf(layer, 'options.layer', ['ethernet', 'ip'])
   const made = native.createPairEnds(capacity, (layer === 'ip' ? 1 : 0) | (offload ? 2 : 0))
   if (typeof made === 'number') throw systemError(made, 'socketpair', 'cannot make a pair of ends')
+  const layer3 = layer === 'ip'
   const [a, aDescriptor, b, bDescriptor] = made
-  return [new PairEnd(a, aDescriptor, offload), new PairEnd(b, bDescriptor, offload)]
+  return [new PairEnd(a, aDescriptor, offload, layer3), new PairEnd(b, bDescriptor, offload, layer3)]
 }

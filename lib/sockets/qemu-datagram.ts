@@ -142,9 +142,8 @@ async function openUnix(options: QemuDatagramOptions): Promise<QemuDatagram> {
   if (given !== undefined) {
     const type = unixTypeOf(given, 'options.fd')
     if (type === 'stream') throw valueError('options.fd', given, 'is a stream socket: see openQemuStream')
-    const result = native.setNonBlocking(given)
+    const result = native.adoptDescriptor(given, 1)
     if (result < 0) throw systemError(result, 'fcntl', `descriptor ${given} cannot be used`)
-    native.adoptDescriptor(given)
     setBuffers(given, options)
     const end = native.createDatagramEnd(given, datagramFlags.unix | datagramFlags.connected)
     return new QemuDatagram(new PacketDevice({ end, fd: given, name: `unix:${given}` }), options, () => {}, false)

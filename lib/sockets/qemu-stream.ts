@@ -126,9 +126,8 @@ function adopt(fd: number): void {
   const result = native.getSocketOption(fd, SOL_SOCKET, unixConstants.SO_TYPE, type)
   if (result < 0) throw systemError(result, 'getsockopt', `descriptor ${fd} cannot be used as a socket`)
   if (decodeInt(type) !== unixConstants.SOCK_STREAM) throw valueError('options.fd', fd, 'is no stream socket')
-  const error = native.setNonBlocking(fd)
+  const error = native.adoptDescriptor(fd, 1)
   if (error < 0) throw systemError(error, 'fcntl', `descriptor ${fd} cannot be used`)
-  native.adoptDescriptor(fd)
 }
 
 /**
