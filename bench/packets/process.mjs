@@ -13,28 +13,31 @@ export async function bareMemory(flags = []) {
     const child = fork(fileURLToPath(new URL('./bare.mjs', import.meta.url)), { execArgv: flags })
     await once(child, 'message')
     child.send('memory')
-    const [{ resident }] = await once(child, 'message')
-    values.push(resident)
+    const [memory] = await once(child, 'message')
+    values.push(memory)
     child.disconnect()
     await once(child, 'exit')
   }
-  return median(values)
+  const middle = (key) => median(values.map((each) => each[key]))
+  return { resident: middle('resident'), own: middle('own') }
 }
 
 /** A table of the designs that are processes of netkit's, after all the load that they have had. */
 export async function memoryTable(sites, designs) {
   const bare = await bareMemory()
-  const lines = ['', `| Memory (bare Node: ${(bare / MIB).toFixed(1)} MiB) | above bare Node | heap | aim | |`]
-  lines.push('| --- | --- | --- | --- | --- |')
+  const shown = (bytes) => `${(bytes / MIB).toFixed(1)} MiB`
+  const lines = [
+    '',
+    `| Memory (bare Node: ${shown(bare.resident)}, ${shown(bare.own)}) | resident, above bare Node | without program files | heap | aim | |`,
+  ]
+  lines.push('| --- | --- | --- | --- | --- | --- |')
   for (const [name, site] of Object.entries(sites)) {
     if (site.ask === undefined) continue
-    const { resident, heap } = await site.ask('memory')
-    const above = (resident - bare) / MIB
+    const { resident, own, heap } = await site.ask('memory')
     const aim = designs[name].memory
-    const verdict = aim === undefined ? ['', ''] : [`≤ ${aim} MB`, above * MIB <= aim * 1e6 ? 'reached' : 'missed']
-    lines.push(
-      `| ${designs[name].title} | ${above.toFixed(1)} MiB | ${(heap / MIB).toFixed(1)} MiB | ${verdict.join(' | ')} |`,
-    )
+    const reached = resident - bare.resident <= aim * 1e6 ? 'reached' : 'missed'
+    const figures = [resident - bare.resident, own - bare.own, heap].map(shown).join(' | ')
+    lines.push(`| ${designs[name].title} | ${figures} | ${aim === undefined ? '| ' : `≤ ${aim} MB | ${reached}`} |`)
   }
   return lines.join('\n')
 }
