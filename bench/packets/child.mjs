@@ -26,8 +26,9 @@ const answers = {
 
 try {
   const [near, far, between] = await Promise.all(paths.map((path) => openNamespace({ path })))
-  const site = { near, far, between, pump }
+  const site = { near, far, between, pump, paths }
   const stats = await starts[design](site)
+  // Not to be collected.
   answers.site = () => Object.keys(site)
   answers.stats = () => stats?.() ?? {}
   process.on('message', (question) => process.send(answers[question]()))

@@ -18,6 +18,9 @@ export const designs = {
   pipe: { title: '`a.pipe(b)`', late: 1, ...netkit() },
   'pipe-offload': { title: '`a.pipe(b)` with offload', ...netkit() },
   'for-await': { title: '`for await`, `write()`', ...netkit() },
+  worker: { title: "a worker's `pollBatch()`", ...netkit() },
+  switch: { title: '`createSwitch()`, 4 ports', ...netkit() },
+  'switch-offload': { title: '`createSwitch()` with offload', ...netkit() },
   'fs-read': { title: '`fs.read`, `fs.write`', ...netkit() },
   'fs-streams': { title: '`fs.createReadStream().pipe()`', ...netkit() },
   socat: { title: 'socat', ...peer(peers.socat) },
@@ -53,6 +56,11 @@ compare('pipe', 'c-loop', { rtt: null })
 compare('pipe', 'fs-streams', { udp: 8 })
 compare('pipe-offload', 'c-offload', { tcp: 0.75, udp: null })
 compare('for-await', 'c-256', { tcp: null, udp: null })
+compare('worker', 'c-loop', { rtt: 1.1 })
+compare('switch', 'c-256', { tcp: null, udp: null })
+compare('switch', 'c-loop', { rtt: null })
+compare('switch', 'vde', { tcp: 1.5, udp: 1.5 })
+compare('switch-offload', 'c-offload', { tcp: null, udp: null })
 // Others.
 for (const name of ['fs-read', 'fs-streams', 'socat', 'vde', 'bridge', 'veth']) {
   compare(name, 'c-256', { tcp: null, udp: null })

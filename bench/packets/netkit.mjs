@@ -3,9 +3,8 @@
 // given out, and dropped.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
-import * as netkit from '../../dist/index.js'
-
-const { openTap } = netkit
+import { Worker } from 'node:worker_threads'
+import { createSwitch, openTap } from '../../dist/index.js'
 
 /** Held here, so that what only its descriptors are used of is not collected. */
 const held = []
@@ -69,6 +68,23 @@ function streams(source, target) {
   fs.createReadStream('', { fd: source, highWaterMark: 2048 }).pipe(fs.createWriteStream('', { fd: target }))
 }
 
+async function fourPorts(site, options = {}) {
+  const pair = await taps(site, options)
+  const others = ['third', 'fourth'].map((name) => openTap({ namespace: site.between, name, up: true, ...options }))
+  const bridge = createSwitch()
+  held.push(bridge)
+  for (const tap of [...pair, ...(await Promise.all(others))]) bridge.addPort(tap)
+  return () => ({ taps: pair.map((tap) => tap.stats()) })
+}
+
+/** A worker thread that blocks in pollBatch(): worker.mjs. */
+async function worker(site) {
+  const thread = new Worker(new URL('./worker.mjs', import.meta.url), {
+    workerData: { near: site.paths[0], far: site.paths[1] },
+  })
+  await new Promise((resolve, reject) => thread.once('message', resolve).once('error', reject))
+}
+
 export const starts = {
   batches: both(batches(256)),
   'batches-64': both(batches(64)),
@@ -76,6 +92,9 @@ export const starts = {
   pipe: both(pipe),
   'pipe-offload': both(pipe, { offload: true }),
   'for-await': both(forAwait),
+  worker,
+  switch: fourPorts,
+  'switch-offload': (site) => fourPorts(site, { offload: true }),
   'fs-read': descriptors(readAndWrite),
   'fs-streams': descriptors(streams),
 }
