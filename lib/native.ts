@@ -11,9 +11,11 @@
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import type { NativeEnd } from './native/end.js'
+import type { PumpFunctions } from './native/pump.js'
 import type { SwitchFunctions } from './native/switch.js'
 
 export type { NativeEnd } from './native/end.js'
+export type { NativePump } from './native/pump.js'
 export type { NativeSwitch } from './native/switch.js'
 
 /** What `exchange` and `receive` did. */
@@ -62,7 +64,7 @@ export interface Poller {
   unref(): void
 }
 
-export interface Native extends SwitchFunctions {
+export interface Native extends PumpFunctions, SwitchFunctions {
   /** Hands a descriptor to the environment, to be closed at its end. */
   ownDescriptor(fd: number): void
   /** Takes a descriptor back: nothing closes it any more. False when it was not owned. */

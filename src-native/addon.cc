@@ -79,6 +79,17 @@ constexpr Export kExports[] = {
     {"flushSwitch", netkit::FlushSwitch},
     {"listSwitchTable", netkit::ListSwitchTable},
     {"switchPortCounters", netkit::SwitchPortCounters},
+    {"createPump", netkit::CreatePump},
+    {"runPump", netkit::RunPump},
+    {"setPump", netkit::SetPump},
+    {"teePump", netkit::TeePump},
+    {"stopPump", netkit::StopPump},
+    {"pausePump", netkit::PausePump},
+    {"referPump", netkit::ReferPump},
+    {"pumpCounters", netkit::PumpCounters},
+    {"endLayer", netkit::EndLayer},
+    {"closeTee", netkit::CloseTee},
+    {"createTee", netkit::CreateTee},
 };
 
 // Once for every environment that loads the addon. Each function gets the environment's state as its data.

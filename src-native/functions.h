@@ -103,6 +103,18 @@ napi_value SetSwitchAddress(napi_env env, napi_callback_info info);
 napi_value FlushSwitch(napi_env env, napi_callback_info info);
 napi_value ListSwitchTable(napi_env env, napi_callback_info info);
 napi_value SwitchPortCounters(napi_env env, napi_callback_info info);
+// pump_object.cc
+napi_value CreatePump(napi_env env, napi_callback_info info);
+napi_value RunPump(napi_env env, napi_callback_info info);
+napi_value SetPump(napi_env env, napi_callback_info info);
+napi_value TeePump(napi_env env, napi_callback_info info);
+napi_value StopPump(napi_env env, napi_callback_info info);
+napi_value PausePump(napi_env env, napi_callback_info info);
+napi_value ReferPump(napi_env env, napi_callback_info info);
+napi_value PumpCounters(napi_env env, napi_callback_info info);
+napi_value EndLayer(napi_env env, napi_callback_info info);
+napi_value CloseTee(napi_env env, napi_callback_info info);
+napi_value CreateTee(napi_env env, napi_callback_info info);
 
 }  // namespace netkit
 
