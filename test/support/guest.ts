@@ -1,11 +1,14 @@
 /** Guests in QEMU for one test: a kernel of Debian's, busybox, a network device of the test's choice, and a shell to command it. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { openSync, rmSync, writeFileSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Test } from 'tap'
+import type { Namespace } from '../../dist/namespace/namespace.js'
 import { native } from '../../dist/native.js'
 import { findKernel, type Kernel, smallInitramfs } from '../../scripts/kernels/small-guest.mjs'
 import { needs, type Requirement } from './needs.js'
@@ -37,7 +40,8 @@ export interface CommandResult {
 
 /** The arguments for one virtio-net device. */
 export function network(netdev: string, mac = '52:54:00:00:00:01', device = ''): string[] {
-  return ['-netdev', netdev, '-device', `virtio-net-pci,netdev=n0,romfile=,mac=${mac}${device}`]
+  const id = /\bid=(\w+)/.exec(netdev)?.[1]
+  return ['-netdev', netdev, '-device', `virtio-net-pci,netdev=${id},romfile=,mac=${mac}${device}`]
 }
 
 /** QEMU's arguments for a guest that is commanded through the socket with the number 3. */
@@ -92,6 +96,8 @@ export class Guest {
   readonly ended: Promise<number | string | null>
   readonly #control: Socket
   #answer = ''
+  /** Of QEMU, also when another process has started it: it holds the pipes. */
+  #over = false
   #waiting: { resolve(result: CommandResult): void; reject(error: Error): void } | undefined
 
   constructor(readonly child: ChildProcess) {
@@ -111,6 +117,7 @@ export class Guest {
       child.on('close', (code, signal) => resolve(signal ?? code))
     })
     void this.ended.then((end) => {
+      this.#over = true
       this.#waiting?.reject(new Error(`QEMU ended (${end}): ${this.console.trim().split('\n').slice(-20).join('\n')}`))
     })
   }
@@ -128,8 +135,7 @@ export class Guest {
   wait(): Promise<CommandResult> {
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject }
-      if (this.child.exitCode !== null || this.child.signalCode !== null)
-        reject(new Error(`QEMU ended: ${this.console}`))
+      if (this.#over) reject(new Error(`QEMU ended: ${this.console}`))
       else this.#look()
     })
   }
@@ -140,7 +146,12 @@ export class Guest {
     return this.wait()
   }
 
-  /** The same, for what has to succeed. Gives its output. */
+  /** Gives the interface with this number its address, and brings it up. */
+  async configure(number: number, address: string): Promise<void> {
+    await this.ask(`ip address add ${address} dev eth${number} && ip link set eth${number} up`)
+  }
+
+  /** Runs what has to succeed. Gives its output. */
   async ask(command: string): Promise<string> {
     const { output, exitCode } = await this.run(command)
     if (exitCode !== 0) throw new Error(`${command}: exit code ${exitCode}: ${output}`)
@@ -151,6 +162,60 @@ export class Guest {
   async kill(): Promise<void> {
     this.child.kill('SIGKILL')
     await this.ended
+  }
+}
+
+/** Pings an address from inside a namespace until it answers, and then some more. */
+export async function pings(t: Test, namespace: Namespace, address: string): Promise<void> {
+  // The first one may find that ARP was asked too early.
+  await namespace.exec('ping', ['-c1', '-w20', address])
+  const { exitCode, stdout } = await namespace.exec('ping', ['-c5', '-i0.1', '-W10', address])
+  t.equal(exitCode, 0, `${address} answers: ${stdout.trim().split('\n').at(-2)}`)
+}
+
+const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex')
+
+/** Sends so many bytes to a guest and back, over TCP, and compares hashes of what arrives. */
+export async function transfers(
+  t: Test,
+  namespace: Namespace,
+  guest: Guest,
+  address: string,
+  bytes = 1_000_000,
+): Promise<void> {
+  const data = randomBytes(bytes)
+  // The guest's shell goes on at once; nc ends with the connection.
+  await guest.ask('rm -f /tmp/in; (nc -l -p 5000 >/tmp/in; touch /tmp/done) </dev/null >/dev/null 2>&1 & sleep 0.2')
+  const there = await connected(namespace, address, 5000)
+  there.end(data)
+  there.resume()
+  await once(there, 'close')
+  const hash = await guest.ask(
+    'i=0; until [ -e /tmp/done ] || [ $i = 100 ]; do i=$((i + 1)); sleep 0.1; done; rm -f /tmp/done; sha256sum </tmp/in',
+  )
+  t.equal(hash.split(' ')[0], sha256(data), `${bytes} bytes to ${address}`)
+  await guest.ask('(nc -l -p 5001 </tmp/in >/dev/null 2>&1 &) ; sleep 0.2')
+  const back = await connected(namespace, address, 5001)
+  const hasher = createHash('sha256')
+  let size = 0
+  back.on('data', (chunk) => {
+    hasher.update(chunk)
+    size += chunk.length
+    if (size === bytes) back.end()
+  })
+  await once(back, 'close')
+  t.equal(hasher.digest('hex'), sha256(data), `and back`)
+}
+
+/** A connection to what may not listen yet. */
+async function connected(namespace: Namespace, host: string, port: number): Promise<Socket> {
+  for (let tries = 0; ; tries++) {
+    try {
+      return await namespace.connect({ host, port })
+    } catch (error) {
+      if (tries === 50 || (error as { code?: string }).code !== 'ECONNREFUSED') throw error
+      await delay(100)
+    }
   }
 }
 
