@@ -62,6 +62,13 @@ export { PacketFilter, type PacketFilterInput, type PacketFilterOptions, packetF
 export type { FrameIterator } from './packets/frame-iterator.js'
 export { type DescriptorSocket, receiveDescriptors, sendDescriptors } from './packets/handover.js'
 export {
+  type CoalesceFramesOptions,
+  coalesceFrames,
+  internetChecksum,
+  type SegmentFrameOptions,
+  segmentFrame,
+} from './packets/offload.js'
+export {
   createOffloadFrame,
   type OffloadFields,
   type OffloadFrame,

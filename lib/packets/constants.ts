@@ -12,6 +12,18 @@ export const offloadConstants = {
   VIRTIO_NET_HDR_GSO_ECN: 0x80,
 } as const
 
+/** linux/if_tun.h: what a reader or writer of frames with offload headers takes. */
+export const takenConstants = {
+  /** Checksums. The others need it. */
+  TUN_F_CSUM: 0x01,
+  TUN_F_TSO4: 0x02,
+  TUN_F_TSO6: 0x04,
+  TUN_F_TSO_ECN: 0x08,
+  /** Cutting UDP into datagrams; since Linux 6.2. */
+  TUN_F_USO4: 0x20,
+  TUN_F_USO6: 0x40,
+} as const
+
 /** Bytes of struct virtio_net_hdr, which lies right before a frame that has one. */
 export const OFFLOAD_HEADER_SIZE = 10
 

@@ -1,3 +1,5 @@
+import { takenConstants } from '../packets/constants.js'
+
 /** What netkit uses of the kernel header linux/if_tun.h. A test compares every value with the header's. */
 export const tunConstants = {
   /** TUNSETIFF flag: IP packets (layer 3). */
@@ -28,14 +30,7 @@ export const tunConstants = {
   TUNSETVNETHDRSZ: 0x400454d8,
   /** _IOW('T', 217, int): attaches or detaches a queue. */
   TUNSETQUEUE: 0x400454d9,
-  /** Offload: checksums. The others need it. */
-  TUN_F_CSUM: 0x01,
-  TUN_F_TSO4: 0x02,
-  TUN_F_TSO6: 0x04,
-  TUN_F_TSO_ECN: 0x08,
-  /** Offload: cutting UDP into datagrams; since Linux 6.2. */
-  TUN_F_USO4: 0x20,
-  TUN_F_USO6: 0x40,
+  ...takenConstants,
   /** _IOR('T', 224, int): the descriptor of the eBPF program that picks a packet's queue, -1 for none. */
   TUNSETSTEERINGEBPF: 0x800454e0,
   /** _IOR('T', 225, int): the descriptor of the eBPF program that decides which packets get to a queue, -1 for none. */
