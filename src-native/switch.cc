@@ -72,7 +72,7 @@ void SwitchMailbox::Stop() {
   uv_mutex_lock(&mutex_);
   stopping_.store(true, std::memory_order_release);
   uv_mutex_unlock(&mutex_);
-  eventfd_write(wake_.get(), 1);
+  if (wake_.valid()) eventfd_write(wake_.get(), 1);
 }
 
 SwitchCommand* SwitchMailbox::Pop() {
@@ -80,6 +80,11 @@ SwitchCommand* SwitchMailbox::Pop() {
   SwitchCommand* command = static_cast<SwitchCommand*>(commands_.Pop());
   uv_mutex_unlock(&mutex_);
   return command;
+}
+
+void SwitchMailbox::CloseWake() {
+  stopping_.store(true, std::memory_order_release);
+  wake_.Reset(-1);
 }
 
 void SwitchMailbox::Empty() {
@@ -102,6 +107,7 @@ Switch::~Switch() {
   free(spans_);
   uv_mutex_destroy(&told_);
   mailbox_->SetJob(nullptr);
+  mailbox_->CloseWake();
   mailbox_->Unref();
 }
 

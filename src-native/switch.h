@@ -95,6 +95,8 @@ class SwitchMailbox {
   // From the loop's thread: no command will be taken any more, and the thread ends.
   void Stop();
   bool stopping() const { return stopping_.load(std::memory_order_acquire); }
+  // From the loop's thread, when the switch's is gone: JavaScript's object may live on for long.
+  void CloseWake();
   // From the switch's thread.
   SwitchCommand* Pop();
   void Empty();
