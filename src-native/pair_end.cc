@@ -197,11 +197,21 @@ void Pair::Close(int side) {
     }
     Unblock(ring, 1 - side);
   }
-  // The other end reads what waits for it, and then the end.
-  Ring& ring = rings_[1 - side];
-  Locked locked(ring.mutex);
-  ring.finished = true;
-  Signal(ring, 1 - side);
+  {
+    // The other end reads what waits for it, and then the end.
+    Ring& ring = rings_[1 - side];
+    Locked locked(ring.mutex);
+    ring.finished = true;
+    Signal(ring, 1 - side);
+  }
+  // JavaScript's objects may live for long after the second end was closed: the descriptors must not.
+  Locked first(rings_[0].mutex);
+  Locked second(rings_[1].mutex);
+  if (!rings_[0].closed || !rings_[1].closed) return;
+  for (int& hidden : hidden_) {
+    if (hidden >= 0) close(hidden);
+    hidden = -1;
+  }
 }
 
 class PairEnd : public End {

@@ -290,7 +290,7 @@ test('options that are wrong', async (t) => {
   t.throws(() => createSwitch({ addresses: 0 }), { code: 'ERR_OUT_OF_RANGE' })
   t.throws(() => createSwitch({ vlan: true } as never), { code: 'ERR_INVALID_ARG_VALUE', message: /vlans/ })
   const on = start(t)
-  const [end] = createEndPair()
+  const [end, rest] = createEndPair()
   for (const [options, code] of [
     [{ vlan: 10 }, 'ERR_INVALID_ARG_VALUE'],
     [{ tagged: [1] }, 'ERR_INVALID_ARG_VALUE'],
@@ -310,7 +310,7 @@ test('options that are wrong', async (t) => {
   t.same(await port.done, { reason: 'removed' })
   await t.rejects(port.set({ isolated: true }), { code: 'ENODEV' })
   t.equal(end.writeBatch([Buffer.alloc(60)]), 1, 'a removed end is usable again')
-  await end.close()
+  await Promise.all([end.close(), rest.close()])
   t.throws(() => on.addPort(end), { code: 'EBADF' })
 })
 
