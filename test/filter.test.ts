@@ -8,6 +8,7 @@ import { checkPrefix } from '../dist/values/ip.js'
 import { parseMac } from '../dist/values/mac.js'
 import { askKernel } from './support/kernel-filter.js'
 import { needs } from './support/needs.js'
+import { pcapFile, secondsIn } from './support/pcap.js'
 import { seeded } from './support/random.js'
 import { type Rule, randomFrame, randomPacket, randomRule } from './support/random-packets.js'
 import { RANGE, TYPE, VALUE } from './support/refused.js'
@@ -120,7 +121,7 @@ function compare(rules: readonly PacketCondition[], frames: readonly Buffer[], s
 test('conditions mean what they say, also for frames that are cut', (t) => {
   const random = seeded(1)
   const frames = Array.from({ length: 100 }, () => randomFrame(random, false))
-  const rules = Array.from({ length: 500 }, () => randomRule(random)[0])
+  const rules = Array.from({ length: 300 }, () => randomRule(random)[0])
   const matched = compare(rules, frames, (what) => t.fail(what))
   const all = rules.length * frames.length
   t.ok(matched > all / 10 && matched < (9 * all) / 10, `${matched} of ${all} matched`)
@@ -242,7 +243,7 @@ function longRules(): PacketCondition[] {
 
 test('long filters', (t) => {
   const random = seeded(4)
-  const frames = Array.from({ length: 300 }, () => randomFrame(random, false))
+  const frames = Array.from({ length: 100 }, () => randomFrame(random, false))
   compare(longRules(), frames, (what) => t.fail(what.slice(0, 2000)))
   const [filter] = longRules().map((rule) => packetFilter(rule))
   t.ok(
@@ -257,7 +258,7 @@ test('long filters', (t) => {
 test('the kernel decides alike', await needs('cc'), (t) => {
   const random = seeded(5)
   const frames = Array.from({ length: 40 }, () => randomFrame(random, false))
-  const rules = [...longRules(), ...Array.from({ length: 600 }, () => randomRule(random)[0])]
+  const rules = [...longRules(), ...Array.from({ length: 300 }, () => randomRule(random)[0])]
   const filters = rules.map((rule) => packetFilter(rule, { snapshotLength: 20 }))
   const kernel = askKernel(filters.map(({ bytes }) => ({ program: bytes, frames })))
   filters.forEach((filter, i) => {
@@ -270,40 +271,25 @@ test('the kernel decides alike', await needs('cc'), (t) => {
 
 /** The numbers of those frames that tcpdump passes. */
 function tcpdump(expression: string, frames: readonly Buffer[]): number[] {
-  const file = Buffer.alloc(24)
-  file.writeUInt32LE(0xa1b2c3d4, 0)
-  file.writeUInt16LE(2, 4)
-  file.writeUInt16LE(4, 6)
-  file.writeUInt32LE(262_144, 16)
-  file.writeUInt32LE(1, 20)
-  const parts = frames.flatMap((frame, i) => {
-    const header = Buffer.alloc(16)
-    header.writeUInt32LE(i, 0)
-    header.writeUInt32LE(frame.length, 8)
-    header.writeUInt32LE(frame.length, 12)
-    return [header, frame]
-  })
   const args = ['-r', '-', '-w', '-', expression]
-  const { status, stdout, stderr } = spawnSync('tcpdump', args, { input: Buffer.concat([file, ...parts]) })
+  const { status, stdout, stderr } = spawnSync('tcpdump', args, { input: pcapFile(frames) })
   if (`${stderr}`.includes('rejects all packets')) return []
   if (status !== 0) throw new Error(`tcpdump: ${stderr}`)
-  const passed: number[] = []
-  for (let at = 24; at < stdout.length; at += 16 + stdout.readUInt32LE(at + 8)) passed.push(stdout.readUInt32LE(at))
-  return passed
+  return secondsIn(stdout)
 }
 
 test('tcpdump decides alike', await needs('tcpdump'), (t) => {
   const random = seeded(6)
   const frames = Array.from({ length: 300 }, () => randomFrame(random, true))
   let matched = 0
-  for (let i = 0; i < 100; i++) {
+  for (let i = 0; i < 60; i++) {
     const [condition, expression]: Rule = randomRule(random)
     const filter = packetFilter(condition)
     const found = frames.flatMap((frame, j) => (filter.matches(frame) ? [j] : []))
     matched += found.length
     t.same(found, tcpdump(expression, frames), `${JSON.stringify(condition)} is ${expression}`)
   }
-  t.ok(matched > 3000 && matched < 27_000, `${matched} matched`)
+  t.ok(matched > 2000 && matched < 16_000, `${matched} matched`)
   t.end()
 })
 

@@ -8,7 +8,7 @@ export const ETHERNET_HEADER = 14
 /** The bytes of one tag: its type and what it says. */
 export const VLAN_TAG = 4
 /** The types of tags: those of IEEE 802.1Q and 802.1ad, and the one that was used before the latter. */
-const TAGS = [protocols['802.1q'], protocols['802.1ad'], 0x9100]
+export const tagTypes: readonly number[] = [protocols['802.1q'], protocols['802.1ad'], 0x9100]
 const ID_BITS = 0xfff
 
 /** What a test needs to know of where it looks. */
@@ -46,7 +46,7 @@ export const isGroup: Expression = test(load(0, 1), 'BPF_JSET', 1)
 /** A tag that lies in the frame, behind so many bytes of others. */
 export function tagInside(tags: number): Tag {
   const type = load(ETHERNET_HEADER - 2 + tags, 2)
-  return { isTag: any(...TAGS.map((tag) => equals(type, tag))), id: load(ETHERNET_HEADER + tags, 2, ID_BITS) }
+  return { isTag: any(...tagTypes.map((tag) => equals(type, tag))), id: load(ETHERNET_HEADER + tags, 2, ID_BITS) }
 }
 
 /** A tag that the kernel has taken out of the frame, as it does with every frame that comes in by an interface. */
