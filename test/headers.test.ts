@@ -9,6 +9,7 @@ import { allTables } from '../dist/netlink/table.js'
 import { offloadConstants } from '../dist/packets/constants.js'
 import { unixConstants } from '../dist/packets/unix.js'
 import { linkAttributes } from '../dist/rtnetlink/link-attributes.js'
+import { socketConstants } from '../dist/sockets/constants.js'
 import { tunConstants } from '../dist/tuntap/constants.js'
 import { AF_INET, AF_INET6, AF_UNSPEC } from '../dist/values/ip.js'
 // Loads every file that has a table.
@@ -55,6 +56,9 @@ const preamble = `
 #include <linux/in.h>
 #include <linux/if_arp.h>
 #include <linux/virtio_net.h>
+#include <linux/udp.h>
+#include <linux/tcp.h>
+#include <linux/sock_diag.h>
 #include <linux/tc_act/tc_gact.h>
 #include <linux/tc_act/tc_mirred.h>
 #include <linux/tc_act/tc_skbedit.h>
@@ -229,6 +233,7 @@ test('constants are those of the headers', { skip }, (t) => {
     ...Object.entries(tunConstants),
     ...Object.entries(offloadConstants),
     ...Object.entries(unixConstants),
+    ...Object.entries(socketConstants),
     ...Object.entries({ AF_UNSPEC, AF_INET, AF_INET6 }),
     ...errnos(),
   ]
