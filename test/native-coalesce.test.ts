@@ -231,6 +231,20 @@ test('nothing overtakes what it may belong to', async (t) => {
   }
 })
 
+test('ids of IPv4', async (t) => {
+  for (const protocol of ['tcp', 'udp'] as const) {
+    const spec: FrameSpec = { version: 4, protocol, payload: bytesOf(4000) }
+    const lengths = (fragment: number, ids: number[]) => {
+      const specs = segmentsOf({ ...spec, fragment }, 1000).map((each, i) => ({ ...each, id: ids[i] as number }))
+      return (join(framesOf(specs)) as Joined[]).map(({ frame }) => frame.length - (protocol === 'tcp' ? 54 : 42))
+    }
+    t.same(lengths(0, [7, 8, 9, 10]), [4000])
+    t.same(lengths(0, [7, 8, 10, 11]), [2000, 2000], 'one is missing')
+    t.same(lengths(0, [7, 7, 7, 7]), [1000, 1000, 1000, 1000])
+    t.same(lengths(0x4000, [7, 7, 0, 99]), [4000], 'they mean nothing in what must not be fragmented')
+  }
+})
+
 test('frames that have a header already', async (t) => {
   const spec: FrameSpec = { version: 4, protocol: 'tcp', payload: bytesOf(5000) }
   const segments = framesOf(segmentsOf(spec, 1000)) as [Buffer, Buffer, Buffer, Buffer, Buffer]

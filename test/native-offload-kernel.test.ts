@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { writeSync } from 'node:fs'
+import { constants } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Test, test } from 'tap'
@@ -22,6 +23,7 @@ import {
   FIN,
   type FrameSpec,
   makeFrame,
+  makeHeader,
   makeLarge,
   PSH,
   segmentsOf,
@@ -277,6 +279,58 @@ test('datagrams between a tap with offload and one without', uso, async (t) => {
   t.ok(counts.large >= 40 && counts.segments >= 40 * 21, JSON.stringify(counts))
   for (const [name, count] of Object.entries(await checksumErrors(right))) t.equal(count, 0, name)
   await close()
+})
+
+test('a writer takes what it said that it takes, and the rest is cut for it', uso, async (t) => {
+  const { from } = await router(t)
+  const [CSUM, TSO4, TSO6, ECN, USO4, USO6] = [1, 2, 4, 8, 0x20, 0x40]
+  const tcp: FrameSpec = { version: 4, protocol: 'tcp', payload: bytesOf(4000) }
+  const six: FrameSpec = { ...tcp, version: 6 }
+  const udp: FrameSpec = { ...tcp, protocol: 'udp' }
+  const wanting = makeFrame({ ...tcp, partial: true })
+  const frames: Readonly<Record<string, Joined>> = {
+    whole: makeFrame(tcp),
+    checksum: { ...wanting, header: makeHeader({ start: 34, offset: 16 }) },
+    tcp4: makeLarge(tcp, 1400),
+    ecn4: makeLarge(tcp, 1400, { type: 0x81 }),
+    tcp6: makeLarge(six, 1400),
+    ecn6: makeLarge(six, 1400, { type: 0x84 }),
+    udp: makeLarge(udp, 1400),
+  }
+  // Frames as they are count one, the others three.
+  for (const [offloads, asTheyAre] of [
+    [0, []],
+    [CSUM, []],
+    [CSUM | TSO4, ['tcp4']],
+    [CSUM | TSO6, ['tcp6']],
+    [CSUM | TSO4 | ECN, ['tcp4', 'ecn4']],
+    [CSUM | TSO6 | ECN, ['tcp6', 'ecn6']],
+    [CSUM | ECN, []],
+    [CSUM | USO4, []],
+    [CSUM | USO4 | USO6, ['udp']],
+    [CSUM | TSO4 | TSO6 | ECN | USO4 | USO6, ['tcp4', 'ecn4', 'tcp6', 'ecn6', 'udp']],
+    [TSO4 | TSO6 | ECN | USO4 | USO6, []],
+  ] as const) {
+    const end = native.createTunEnd(from.fds[0] as number, 0, 1, offloads)
+    const counters = new Float64Array(8)
+    for (const [name, { frame, header }] of Object.entries(frames)) {
+      const slab = Buffer.concat([header ?? Buffer.alloc(10), frame])
+      const before = counters[2] as number
+      const span = Uint32Array.of(10, (frame.length | (header ? 0x8000_0000 : 0)) >>> 0)
+      t.equal(native.writeFrames(end, slab, span, 0, 1), 1)
+      native.endCounters(end, counters)
+      const isOne = name === 'whole' || name === 'checksum' || (asTheyAre as readonly string[]).includes(name)
+      t.equal((counters[2] as number) - before, isOne ? 1 : 3, `${name}, with ${offloads}`)
+    }
+    t.equal(counters[4], 0, 'none is refused')
+  }
+  const refuser = native.createTunEnd(from.fds[0] as number, 0, 1, 0)
+  const counters = new Float64Array(8)
+  const bad = makeLarge(tcp, 0)
+  const slab = Buffer.concat([bad.header, bad.frame])
+  t.equal(native.writeFrames(refuser, slab, Uint32Array.of(10, (bad.frame.length | 0x8000_0000) >>> 0), 0, 1), 1)
+  native.endCounters(refuser, counters)
+  t.same([counters[2], counters[4], counters[6]], [0, 1, constants.errno.EINVAL], 'one that contradicts itself is')
 })
 
 /** A capture file (pcap, of Ethernet frames) of frames. */
