@@ -297,6 +297,14 @@ export { type QemuServerOptions, QemuStreamServer, serveQemuStream } from './soc
 export { openQemuStream, QemuStream, type QemuStreamOptions } from './sockets/qemu-stream.js'
 export type { SocketEndOptions } from './sockets/setup.js'
 export { type AdoptOptions, adoptTap, adoptTun } from './tuntap/adopt.js'
+export type {
+  FanoutOptions,
+  FilterCode,
+  FilterProgram,
+  PacketSocketOptions,
+  RingOptions,
+} from './sockets/packet-options.js'
+export { openPacketSocket, PacketSocket } from './sockets/packet-socket.js'
 export type { TunInterface } from './tuntap/interface.js'
 export type { TunQueue } from './tuntap/queue.js'
 export { openTap, Tap, type TapOptions } from './tuntap/tap.js'

@@ -169,6 +169,29 @@ export interface Native extends PumpFunctions, SwitchFunctions {
   createTunEnd(fd: number, layer3: number, headers: number, offloads: number): NativeEnd
 
   /**
+   * The end that a bound AF_PACKET socket with PACKET_VNET_HDR and PACKET_AUXDATA is. `flags`: a sum of 1 (offload headers are handed
+   * over) and 2 (it is not bound to one link). `offloads`: TUN_F_… that writing may use. `frameLength`: of frames that the link
+   * usually has; longer ones cost more. `blocks` of `blockSize`: the socket's ring, 0 without. A negated errno when the ring cannot
+   * be mapped.
+   */
+  createPacketEnd(
+    fd: number,
+    flags: number,
+    offloads: number,
+    frameLength: number,
+    blockSize: number,
+    blocks: number,
+  ): NativeEnd | number
+  /** Frames that the kernel has dropped for want of room, and those that could not be handed over. */
+  packetDrops(end: NativeEnd): number
+  /** Unmaps the ring, which would keep the socket open. Reading says -EBADF from then on. Idempotent. */
+  shutPacketEnd(end: NativeEnd): void
+  /**
+   * SO_ATTACH_FILTER or PACKET_FANOUT_DATA: a classic BPF program, an array of struct sock_filter. Returns 0 or a negated errno.
+   */
+  setSocketProgram(fd: number, level: number, option: number, instructions: Uint8Array): number
+
+  /**
    * Reads whole frames without waiting: frame i goes to `slab` where the one before ended (rounded up to 64 bytes), and
    * (offset, length) to `spans`; a length with HAS_HEADER (2^31) says that an offload header lies in the 10 bytes before the offset.
    * Stops at `max` frames, when there is less room left than a frame may need, or when nothing waits. Starts at `position` in the

@@ -59,6 +59,12 @@ napi_value TunNamespace(napi_env env, napi_callback_info info);
 // tun_end.cc
 napi_value CreateTunEnd(napi_env env, napi_callback_info info);
 
+// packet_socket.cc
+napi_value CreatePacketEnd(napi_env env, napi_callback_info info);
+napi_value PacketDrops(napi_env env, napi_callback_info info);
+napi_value ShutPacketEnd(napi_env env, napi_callback_info info);
+napi_value SetSocketProgram(napi_env env, napi_callback_info info);
+
 // frames.cc
 napi_value ReadFrames(napi_env env, napi_callback_info info);
 napi_value WriteFrames(napi_env env, napi_callback_info info);

@@ -15,6 +15,8 @@ namespace {
 constexpr uint32_t kMessages = 32;
 // The same when each needs room for the longest.
 constexpr uint32_t kLongMessages = 8;
+// Room for the longest: 65,535 bytes of IP, an Ethernet header, VLAN tags.
+constexpr size_t kLongSlot = kFrameRoom - kFrameAlignment;
 // A slot for a frame that is longer than this is as long as any frame.
 constexpr size_t kShortFrame = 16 * 1024;
 // For so many calls after a long frame, more of them are expected.
@@ -45,7 +47,7 @@ struct PacketSocketEnd::Reception {
 PacketSocketEnd::PacketSocketEnd(int fd, const Settings& settings)
     : End(fd, settings.layer3),
       settings_(settings),
-      frame_length_(settings.frame_length > kShortFrame ? kFrameRoom : Delivery::Aligned(settings.frame_length)),
+      frame_length_(settings.frame_length > kShortFrame ? kLongSlot : Delivery::Aligned(settings.frame_length)),
       intake_(settings.layer3, settings.offload) {}
 
 PacketSocketEnd::~PacketSocketEnd() {
@@ -165,8 +167,8 @@ int PacketSocketEnd::ReadSocket(Delivery& delivery, Tally& tally) {
   int errors = 0;
   while (!delivery.full() && !intake_.keeps() && delivery.room() >= room()) {
     // Long frames that are handed over as they are come to rest at once. Others are rare, or cut anyway.
-    const bool expects_long = settings_.offload && long_frames_ > 0 && frame_length_ < kFrameRoom;
-    const size_t slot = expects_long ? kFrameRoom : frame_length_;
+    const bool expects_long = settings_.offload && long_frames_ > 0 && frame_length_ < kLongSlot;
+    const size_t slot = expects_long ? kLongSlot : frame_length_;
     const size_t stride = slot + kFrameAlignment;
     uint32_t count = expects_long ? kLongMessages : reception_->capacity;
     if (count > delivery.frames_left()) count = delivery.frames_left();

@@ -2,8 +2,6 @@
 #ifndef NETKIT_PACKET_END_H_
 #define NETKIT_PACKET_END_H_
 
-#include <pthread.h>
-
 #include "end.h"
 #include "intake.h"
 #include "packet_ring.h"
@@ -38,8 +36,8 @@ class PacketSocketEnd : public End {
   int Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint32_t max, FrameDetail* details) override;
   int Write(const uint8_t* slab, size_t size, const Span* spans, uint32_t count) override;
   bool pending() const override { return intake_.keeps() || gone_.load(std::memory_order_relaxed); }
-  size_t room() const override { return kFrameRoom + 2 * kFrameAlignment; }
   uint32_t offloads() const override { return settings_.offloads; }
+  bool batches() const override { return true; }
   const void* kind() const override { return &kKind; }
 
   static const char kKind;

@@ -31,6 +31,7 @@ const preamble = `
 #include <linux/if_bridge.h>
 #include <linux/if_ether.h>
 #include <linux/if_link.h>
+#include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/if_tunnel.h>
 #include <linux/in.h>

@@ -52,6 +52,8 @@ export interface DeviceParts {
   closed?(): Promise<unknown>
   /** The error for a result (a negated errno) that ends the device. Default: 'cannot read NAME: …'. */
   explain?(result: number, syscall: string): NetkitError
+  /** Called once when nothing uses the descriptor any more, before it is closed or given away. */
+  closing?(): void
   /** What an error on the descriptor (POLLERR) means, when that is certain. Default: reading tells. */
   explainPoll?(): NetkitError
 }
@@ -336,6 +338,7 @@ export class PacketDevice {
     this.#poller?.close()
     const users = new Set([this.#reader, this.#writer])
     for (const user of users) if (user !== undefined) await user.stop()
+    this.#parts.closing?.()
     if (this.#released) native.disownDescriptor(this.fd)
     else await native.closeDescriptor(this.fd)
     await this.#parts.closed?.()

@@ -1,0 +1,31 @@
+/** Numbers of packet sockets (packet(7), socket(7)): linux/if_packet.h, asm-generic/socket.h. A test compares them with the headers. */
+import { headerConstants } from '../netlink/header-words.js'
+
+export const packetConstants = headerConstants({
+  AF_PACKET: 17,
+  SOCK_RAW: 3,
+  SOL_SOCKET: 1,
+  SO_RCVBUF: 8,
+  SO_ATTACH_FILTER: 26,
+  SO_DETACH_FILTER: 27,
+  SO_RCVBUFFORCE: 33,
+  SO_TIMESTAMPNS: 35,
+  SO_ATTACH_BPF: 50,
+  SOL_PACKET: 263,
+  PACKET_ADD_MEMBERSHIP: 1,
+  PACKET_RX_RING: 5,
+  PACKET_AUXDATA: 8,
+  PACKET_VERSION: 10,
+  PACKET_VNET_HDR: 15,
+  PACKET_FANOUT: 18,
+  PACKET_QDISC_BYPASS: 20,
+  PACKET_FANOUT_DATA: 22,
+  PACKET_IGNORE_OUTGOING: 23,
+  PACKET_OUTGOING: 4,
+  PACKET_MR_PROMISC: 1,
+  PACKET_MR_ALLMULTI: 2,
+  PACKET_FANOUT_FLAG_ROLLOVER: 0x1000,
+  PACKET_FANOUT_FLAG_UNIQUEID: 0x2000,
+  PACKET_FANOUT_FLAG_DEFRAG: 0x8000,
+  TPACKET_V3: 2,
+})
