@@ -55,14 +55,12 @@ PacketSocketEnd::~PacketSocketEnd() {
     munmap(reception_->regions, reception_->capacity * reception_->region_size);
     delete reception_;
   }
-  pthread_mutex_destroy(&ring_mutex_);
 }
 
 void PacketSocketEnd::Shut() {
   shut_.store(true, std::memory_order_relaxed);
-  pthread_mutex_lock(&ring_mutex_);
+  Locked locked(ring_mutex_);
   ring_.Unmap();
-  pthread_mutex_unlock(&ring_mutex_);
 }
 
 uint64_t PacketSocketEnd::Dropped() {
@@ -123,11 +121,7 @@ int PacketSocketEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spa
   intake_.Drain(delivery);
   int error = 0;
   if (!intake_.keeps() && !delivery.full() && delivery.room() >= room()) {
-    pthread_mutex_lock(&ring_mutex_);
-    const bool ring = ring_.mapped();
-    if (ring) error = ReadRing(delivery);
-    pthread_mutex_unlock(&ring_mutex_);
-    if (!ring) error = ReadSocket(delivery, tally);
+    error = has_ring_ ? ReadRing(delivery) : ReadSocket(delivery, tally);
   } else if (delivery.count() == 0) {
     error = -ENOBUFS;
   }
@@ -138,6 +132,8 @@ int PacketSocketEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spa
 }
 
 int PacketSocketEnd::ReadRing(Delivery& delivery) {
+  Locked locked(ring_mutex_);
+  if (!ring_.mapped()) return -EBADF;
   Arrival arrival;
   while (!delivery.full() && !intake_.keeps() && delivery.room() >= room()) {
     if (!ring_.Look(&arrival)) break;

@@ -4,6 +4,7 @@
 
 #include "end.h"
 #include "intake.h"
+#include "lock.h"
 #include "packet_ring.h"
 
 namespace netkit {
@@ -26,7 +27,10 @@ class PacketSocketEnd : public End {
   PacketSocketEnd(int fd, const Settings& settings);
 
   // Maps the socket's ring. Returns 0 or a negated errno.
-  int MapRing(size_t block_size, uint32_t blocks) { return ring_.Map(fd_, block_size, blocks); }
+  int MapRing(size_t block_size, uint32_t blocks) {
+    has_ring_ = true;
+    return ring_.Map(fd_, block_size, blocks);
+  }
   // Lets go of the ring, which would keep the socket open. Read() then says that the end is gone.
   void Shut();
   // Frames that the kernel dropped for want of room since the socket was opened, and those that were lost on the way
@@ -61,8 +65,9 @@ class PacketSocketEnd : public End {
   const Settings settings_;
   const size_t frame_length_;
   Intake intake_;
+  bool has_ring_ = false;
   PacketRing ring_;
-  pthread_mutex_t ring_mutex_ = PTHREAD_MUTEX_INITIALIZER;  // between reading the ring and letting go of it
+  Mutex ring_mutex_;  // between reading the ring and letting go of it
   Reception* reception_ = nullptr;
   uint32_t long_frames_ = 0;  // so many more calls expect frames that are longer than usual
   std::atomic<bool> gone_{false};
