@@ -76,7 +76,8 @@ bool Intake::DeliverHere(const Arrival& arrival, Delivery& delivery) {
   if (arrival.length <= kMovedLength) {
     if (!Put(delivery.slab(), delivery.position(), arrival, &span)) return false;
   } else {
-    span = {static_cast<uint32_t>(arrival.data - delivery.slab()), arrival.length | (HasHeader(arrival) ? kHasHeader : 0)};
+    span = {static_cast<uint32_t>(arrival.data - delivery.slab()),
+            arrival.length | (HasHeader(arrival) ? kHasHeader : 0)};
     if (!Finish(arrival.data, arrival)) return false;
   }
   delivery.Add(span, DetailOf(arrival, arrival.original_length));

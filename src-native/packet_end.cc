@@ -304,7 +304,8 @@ int PacketSocketEnd::WriteSome(const uint8_t* slab, size_t size, const Span* spa
     if (sent >= 0 || errno == EINTR) {
       if (sent >= 0) break;
     } else if (errno == ENETDOWN && !retried) {
-      // Left over from when the link went down: it may be up again. Or it is deleted, which reading cannot see any more.
+      // Left over from when the link went down: it may be up again. Or it is deleted, which reading cannot see any
+      // more.
       if (IsLinkGone()) gone_.store(true, std::memory_order_relaxed);
       retried = true;
     } else {

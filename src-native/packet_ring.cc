@@ -58,7 +58,8 @@ bool PacketRing::Look(Arrival* arrival) {
   arrival->tag_protocol = 0;
   arrival->tag_control = static_cast<uint16_t>(header.hv1.tp_vlan_tci);
   if ((header.tp_status & TP_STATUS_VLAN_VALID) != 0) {
-    arrival->tag_protocol = (header.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? header.hv1.tp_vlan_tpid : kVlanProtocol;
+    arrival->tag_protocol =
+        (header.tp_status & TP_STATUS_VLAN_TPID_VALID) != 0 ? header.hv1.tp_vlan_tpid : kVlanProtocol;
   }
   arrival->time = header.tp_sec * uint64_t{1000000000} + header.tp_nsec;
   arrival->flags = from.sll_pkttype == PACKET_OUTGOING ? kOutbound : kInbound;

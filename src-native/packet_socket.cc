@@ -89,8 +89,8 @@ napi_value SetSocketProgram(napi_env env, napi_callback_info info) {
   Bytes bytes = arguments.Octets(3);
   if (!arguments.ok()) return nullptr;
   // Those that take a program; any other would read memory at a place that the caller chose.
-  const bool known = (level == SOL_SOCKET && option == SO_ATTACH_FILTER) ||
-                     (level == SOL_PACKET && option == PACKET_FANOUT_DATA);
+  const bool known =
+      (level == SOL_SOCKET && option == SO_ATTACH_FILTER) || (level == SOL_PACKET && option == PACKET_FANOUT_DATA);
   const size_t count = bytes.length / sizeof(sock_filter);
   if (!known || count == 0 || count > UINT16_MAX || bytes.length % sizeof(sock_filter) != 0) {
     return Number(env, -EINVAL);
