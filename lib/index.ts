@@ -291,12 +291,6 @@ export { Watch, type WatchOptions, type WatchSelection } from './rtnetlink/watch
 export type { XdpDetachOptions, XdpMode, XdpOptions, XdpState } from './rtnetlink/xdp.js'
 export { DatagramBatch, type DatagramBatchOptions, openDatagramBatch } from './sockets/datagram-batch.js'
 export type { Endpoint } from './sockets/endpoint.js'
-export { createEndPair, type EndPairOptions, PairEnd } from './sockets/pair.js'
-export { openQemuDatagram, QemuDatagram, type QemuDatagramOptions } from './sockets/qemu-datagram.js'
-export { type QemuServerOptions, QemuStreamServer, serveQemuStream } from './sockets/qemu-server.js'
-export { openQemuStream, QemuStream, type QemuStreamOptions } from './sockets/qemu-stream.js'
-export type { SocketEndOptions } from './sockets/setup.js'
-export { type AdoptOptions, adoptTap, adoptTun } from './tuntap/adopt.js'
 export type {
   FanoutOptions,
   FilterCode,
@@ -305,6 +299,12 @@ export type {
   RingOptions,
 } from './sockets/packet-options.js'
 export { openPacketSocket, PacketSocket } from './sockets/packet-socket.js'
+export { createEndPair, type EndPairOptions, PairEnd } from './sockets/pair.js'
+export { openQemuDatagram, QemuDatagram, type QemuDatagramOptions } from './sockets/qemu-datagram.js'
+export { type QemuServerOptions, QemuStreamServer, serveQemuStream } from './sockets/qemu-server.js'
+export { openQemuStream, QemuStream, type QemuStreamOptions } from './sockets/qemu-stream.js'
+export type { SocketEndOptions } from './sockets/setup.js'
+export { type AdoptOptions, adoptTap, adoptTun } from './tuntap/adopt.js'
 export type { TunInterface } from './tuntap/interface.js'
 export type { TunQueue } from './tuntap/queue.js'
 export { openTap, Tap, type TapOptions } from './tuntap/tap.js'

@@ -184,6 +184,10 @@ export interface Native extends PumpFunctions, SwitchFunctions {
   ): NativeEnd | number
   /** Frames that the kernel has dropped for want of room, and those that could not be handed over. */
   packetDrops(end: NativeEnd): number
+  /** Milliseconds after which an end is to be read though nothing polls; 0 when it need not be. */
+  lookAgain(end: NativeEnd): number
+  /** Whether the frames of an end are IP packets. */
+  isLayer3End(end: NativeEnd): boolean
   /** Unmaps the ring, which would keep the socket open. Reading says -EBADF from then on. Idempotent. */
   shutPacketEnd(end: NativeEnd): void
   /**

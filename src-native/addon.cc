@@ -55,6 +55,8 @@ constexpr Export kExports[] = {
     {"createTunEnd", netkit::CreateTunEnd},
     {"createPacketEnd", netkit::CreatePacketEnd},
     {"packetDrops", netkit::PacketDrops},
+    {"lookAgain", netkit::LookAgain},
+    {"isLayer3End", netkit::IsLayer3End},
     {"shutPacketEnd", netkit::ShutPacketEnd},
     {"setSocketProgram", netkit::SetSocketProgram},
     {"segmentRoom", netkit::SegmentRoom},

@@ -61,6 +61,8 @@ class End {
   virtual size_t room() const { return kFrameRoom; }
   // More frames wait in memory, though `fd` may not poll readable: Read() again before waiting for it.
   virtual bool pending() const { return false; }
+  // Milliseconds after which Read() is to be called though nothing polls: for what no descriptor tells. 0: only then.
+  virtual uint32_t look_again() const { return 0; }
   // Changes when another file has come under the number `fd` (a stream that connects again). poll(2) finds it by
   // itself, and what waits in it is woken; who keeps `fd` in an epoll set adds it anew.
   virtual uint32_t generation() const { return 0; }

@@ -62,6 +62,8 @@ napi_value CreateTunEnd(napi_env env, napi_callback_info info);
 // packet_socket.cc
 napi_value CreatePacketEnd(napi_env env, napi_callback_info info);
 napi_value PacketDrops(napi_env env, napi_callback_info info);
+napi_value LookAgain(napi_env env, napi_callback_info info);
+napi_value IsLayer3End(napi_env env, napi_callback_info info);
 napi_value ShutPacketEnd(napi_env env, napi_callback_info info);
 napi_value SetSocketProgram(napi_env env, napi_callback_info info);
 

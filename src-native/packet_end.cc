@@ -1,7 +1,9 @@
 #include "packet_end.h"
 
+#include <linux/if.h>
 #include <linux/if_packet.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 
@@ -100,10 +102,30 @@ bool PacketSocketEnd::IsLinkGone() {
   return address.sll_ifindex < 0;
 }
 
+bool PacketSocketEnd::IsLinkUp() {
+  sockaddr_ll address = {};
+  socklen_t length = sizeof(address);
+  ifreq request = {};
+  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) != 0) return false;
+  request.ifr_ifindex = address.sll_ifindex;
+  return ioctl(fd_, SIOCGIFNAME, &request) == 0 && ioctl(fd_, SIOCGIFFLAGS, &request) == 0 &&
+         (request.ifr_flags & IFF_UP) != 0;
+}
+
+// The socket has an error when its link goes down, and no other when that is deleted afterwards, which may be at once:
+// until the link is up again, somebody has to look.
+void PacketSocketEnd::LookAtLink() {
+  if (IsLinkGone()) {
+    gone_.store(true, std::memory_order_relaxed);
+    down_.store(false, std::memory_order_relaxed);
+  } else {
+    down_.store(!settings_.all_links && !IsLinkUp(), std::memory_order_relaxed);
+  }
+}
+
 int PacketSocketEnd::Recover(int error) {
   if (error == ENETDOWN) {
-    // The link went down; it may come up again.
-    if (IsLinkGone()) gone_.store(true, std::memory_order_relaxed);
+    LookAtLink();
     return 0;
   }
   if (error == EBADF || error == ENOTSOCK || error == ENOMEM || error == ENOBUFS) return -error;
@@ -128,6 +150,7 @@ int PacketSocketEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spa
   const uint32_t count = delivery.count();
   for (uint32_t i = 0; i < count; i++) tally.Read(spans[i].length());
   if (count > 0) return static_cast<int>(count);
+  if (down_.load(std::memory_order_relaxed)) LookAtLink();
   return error == -EAGAIN && gone_.load(std::memory_order_relaxed) ? -ENODEV : error;
 }
 
@@ -306,7 +329,7 @@ int PacketSocketEnd::WriteSome(const uint8_t* slab, size_t size, const Span* spa
     } else if (errno == ENETDOWN && !retried) {
       // Left over from when the link went down: it may be up again. Or it is deleted, which reading cannot see any
       // more.
-      if (IsLinkGone()) gone_.store(true, std::memory_order_relaxed);
+      LookAtLink();
       retried = true;
     } else {
       break;

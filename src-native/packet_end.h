@@ -40,11 +40,14 @@ class PacketSocketEnd : public End {
   int Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint32_t max, FrameDetail* details) override;
   int Write(const uint8_t* slab, size_t size, const Span* spans, uint32_t count) override;
   bool pending() const override { return intake_.keeps() || gone_.load(std::memory_order_relaxed); }
+  uint32_t look_again() const override { return down_.load(std::memory_order_relaxed) ? kLookAgain : 0; }
   uint32_t offloads() const override { return settings_.offloads; }
   bool batches() const override { return true; }
   const void* kind() const override { return &kKind; }
 
   static const char kKind;
+  // How often a link that is down is looked at, in milliseconds: the kernel does not tell when it is deleted then.
+  static constexpr uint32_t kLookAgain = 100;
 
  protected:
   ~PacketSocketEnd() override;
@@ -54,6 +57,8 @@ class PacketSocketEnd : public End {
 
   bool Prepare();
   bool IsLinkGone();
+  bool IsLinkUp();
+  void LookAtLink();
   int ReadSocket(Delivery& delivery, Tally& tally);
   int ReadRing(Delivery& delivery);
   // An error of reading. Returns 0 when reading can go on.
@@ -71,6 +76,7 @@ class PacketSocketEnd : public End {
   Reception* reception_ = nullptr;
   uint32_t long_frames_ = 0;  // so many more calls expect frames that are longer than usual
   std::atomic<bool> gone_{false};
+  std::atomic<bool> down_{false};  // the link, when it was last looked at
   std::atomic<bool> shut_{false};
   std::atomic<uint64_t> lost_{0};
   std::atomic<uint64_t> dropped_{0};

@@ -74,6 +74,20 @@ napi_value PacketDrops(napi_env env, napi_callback_info info) {
   return end == nullptr ? nullptr : Number(env, static_cast<double>(end->Dropped()));
 }
 
+napi_value LookAgain(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  End* end = arguments.ok() ? EndOf(env, arguments.value(0)) : nullptr;
+  return end == nullptr ? nullptr : Number(env, end->look_again());
+}
+
+napi_value IsLayer3End(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  End* end = arguments.ok() ? EndOf(env, arguments.value(0)) : nullptr;
+  napi_value result = nullptr;
+  if (end != nullptr) napi_get_boolean(env, end->layer3(), &result);
+  return result;
+}
+
 napi_value ShutPacketEnd(napi_env env, napi_callback_info info) {
   Arguments<1> arguments(env, info);
   PacketSocketEnd* end = arguments.ok() ? PacketEndOf(env, arguments.value(0)) : nullptr;

@@ -232,6 +232,7 @@ void Pump::Wait(bool paused) {
     const uint64_t due = flows_[i].blocked() ? Impairment::kNever : flows_[i].next_due();
     if (due <= now || (retry_at_[i] != 0 && retry_at_[i] <= now)) ready_[i] = true;
     if (rests_until_[i] <= now) rests_until_[i] = 0;
+    if (look_at_[i] != 0 && look_at_[i] <= now) ready_[i] = true;
   }
 }
 
@@ -253,6 +254,9 @@ uint64_t Pump::Prepare(pollfd* polled) {
     if (due < until) until = due;
     if (retry_at_[i] != 0 && retry_at_[i] < until) until = retry_at_[i];
     if (rests_until_[i] != 0 && rests_until_[i] < until) until = rests_until_[i];
+    const uint32_t again = active(i) && !from.blocked() ? ends_[i]->look_again() : 0;
+    look_at_[i] = again != 0 ? Flow::Now() + again * kMillisecond : 0;
+    if (again != 0 && look_at_[i] < until) until = look_at_[i];
   }
   return until;
 }

@@ -86,6 +86,7 @@ class Pump {
   bool ready_[2] = {true, true};
   uint64_t retry_at_[2] = {};       // when to try again what polls writable, and is not
   uint64_t rests_until_[2] = {};    // this end is not polled before
+  uint64_t look_at_[2] = {};        // when an end is read again that nothing may tell of
   bool unheard_[2] = {};            // nothing is to be learnt from polling this end, which nobody reads
   uint32_t empty_errors_[2] = {};   // polls with an error in a row that reading did not find
   uint64_t frames_before_[2] = {};  // what had been read at the last of them

@@ -448,22 +448,28 @@ void Switch::Run() {
   while (!mailbox_->stopping()) {
     uint32_t count = 0;
     bool pending = false;
+    uint32_t again = 0;
     polled_[count++] = {mailbox_->fd(), POLLIN, 0};
     for (uint32_t id = 0; id < highest_; id++) {
       const Port& port = ports_[id];
       if (port.end == nullptr || port.error != 0) continue;
       // Frames that wait in memory do not make the descriptor readable.
       pending |= port.end->pending();
+      const uint32_t wanted = port.end->look_again();
+      if (wanted != 0 && (again == 0 || wanted < again)) again = wanted;
       polled_[count] = {port.end->fd(), static_cast<int16_t>(port.end->wants_write() ? POLLIN | POLLOUT : POLLIN), 0};
       polled_ids_[count++] = id;
     }
     const bool ages = options_.ageing != 0 && table_.count() > 0;
-    const int ready = poll(polled_, count, pending ? 0 : ages ? static_cast<int>(kSweep) : -1);
+    int timeout = ages ? static_cast<int>(kSweep) : -1;
+    if (again != 0 && (timeout < 0 || again < static_cast<uint32_t>(timeout))) timeout = static_cast<int>(again);
+    const int ready = poll(polled_, count, pending ? 0 : timeout);
     now_ = Milliseconds();
     Age();
-    if (ready <= 0 && !pending) continue;
+    if (ready <= 0 && !pending && again == 0) continue;
     for (uint32_t i = 1; i < count; i++) {
-      const bool waits = ports_[polled_ids_[i]].end->pending();
+      const End& end = *ports_[polled_ids_[i]].end;
+      const bool waits = end.pending() || end.look_again() != 0;
       if (polled_[i].revents == 0 && !waits) continue;
       const uint32_t id = polled_ids_[i];
       Port& port = ports_[id];

@@ -52,6 +52,8 @@ export interface DeviceParts {
   closed?(): Promise<unknown>
   /** The error for a result (a negated errno) that ends the device. Default: 'cannot read NAME: …'. */
   explain?(result: number, syscall: string): NetkitError
+  /** Milliseconds after which the end is to be read though nothing polls; 0 when it need not be. */
+  lookAgain?(): number
   /** Called once when nothing uses the descriptor any more, before it is closed or given away. */
   closing?(): void
   /** What an error on the descriptor (POLLERR) means, when that is certain. Default: reading tells. */
@@ -87,6 +89,7 @@ export class PacketDevice {
   #writeListener: (() => void) | undefined
   #reader: ThreadUser | undefined
   #writer: ThreadUser | undefined
+  #timer: NodeJS.Timeout | undefined
   #released = false
   #closed: Promise<void> | undefined
 
@@ -112,6 +115,19 @@ export class PacketDevice {
     this.#readListener = listener
     if ((this.#events & READABLE) === 0) this.#poll(this.#events | READABLE)
     if (this.#parts.queued === true) native.nudgeEnd(this.end)
+    this.#lookAgain()
+  }
+
+  /** For ends whose descriptor does not tell everything: calls the listener after a while, as long as the end wants that. */
+  #lookAgain(): void {
+    if (this.#timer !== undefined || this.#readListener === undefined || this.#closed !== undefined) return
+    const wait = this.#parts.lookAgain?.() ?? 0
+    if (wait === 0) return
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      if (this.#closed === undefined) this.#readListener?.()
+      this.#lookAgain()
+    }, wait).unref()
   }
 
   /** Drops the listener, and stops waiting only if frames come before the next `watch`: for one who comes back soon. */
@@ -170,6 +186,7 @@ export class PacketDevice {
       listener()
       // Still wanted after an error that was read away.
       if (status < 0 && this.failure === undefined && this.#readListener !== undefined) this.watch(this.#readListener)
+      this.#lookAgain()
     }
   }
 
@@ -191,6 +208,11 @@ export class PacketDevice {
   /** Blocks the calling thread until frames wait: false after `timeout` milliseconds. */
   waitReadable(timeout: number): boolean {
     if (this.#closed !== undefined) return false
+    const again = this.#parts.lookAgain?.() ?? 0
+    if (again > 0 && (timeout < 0 || timeout > again)) {
+      native.waitReadable(Uint32Array.of(this.fd), again)
+      return true
+    }
     return native.waitReadable(Uint32Array.of(this.fd), timeout) >= 0
   }
 
@@ -262,6 +284,7 @@ export class PacketDevice {
       else throw this.#fail(result, 'write')
     }
     if (this.#parts.buffered === true) this.flush()
+    this.#lookAgain()
     return done - start
   }
 
@@ -336,6 +359,7 @@ export class PacketDevice {
     this.#readListener = this.#writeListener = undefined
     this.#events = 0
     this.#poller?.close()
+    clearTimeout(this.#timer)
     const users = new Set([this.#reader, this.#writer])
     for (const user of users) if (user !== undefined) await user.stop()
     this.#parts.closing?.()

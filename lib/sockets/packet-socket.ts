@@ -109,6 +109,9 @@ export async function openPacketSocket(options: PacketSocketOptions): Promise<Pa
       fd: socket.fd,
       name,
       offload,
+      layer3: native.isLayer3End(end),
+      queued: true,
+      lookAgain: () => native.lookAgain(end),
       explain(result, syscall) {
         return errnoName(-result) === 'ENODEV'
           ? namedError('ENODEV', syscall, `${name} was deleted, or moved to another namespace`)
