@@ -167,6 +167,14 @@ class Switch : public LongJob {
     uint64_t out_bytes = 0;
   };
 
+  // Frames that are read from a port before the next has its turn.
+  static constexpr uint32_t kBatch = 256;
+  // Frames of up to 64 KiB fill this; others only its beginning.
+  static constexpr size_t kSlab = 2 * 1024 * 1024;
+  static constexpr size_t kSmallSlab = 512 * 1024;
+  // Frames with another tag, behind the slab.
+  static constexpr size_t kCopies = 512 * 1024;
+
   // A frame on its way.
   struct Passing {
     Span span;     // as it came
