@@ -52,16 +52,18 @@ static inline struct sockaddr_in address_of(const char* text, int port) {
   return address;
 }
 
-// Milliseconds that this thread has waited for a processor (proc_pid_schedstat(5)).
-static inline double waited(void) {
-  unsigned long long busy = 0, waiting = 0;
+// Milliseconds that this thread has run, and has waited for a processor (proc_pid_schedstat(5)).
+static inline double schedule(int which) {
+  unsigned long long times[2] = {0, 0};
   FILE* file = fopen("/proc/thread-self/schedstat", "r");
-  if (file != NULL) {
-    if (fscanf(file, "%llu %llu", &busy, &waiting) != 2) waiting = 0;
-    fclose(file);
-  }
-  return waiting / 1e6;
+  if (file == NULL) return 0;
+  int read = fscanf(file, "%llu %llu", &times[0], &times[1]);
+  fclose(file);
+  return read == 2 ? times[which] / 1e6 : 0;
 }
+
+static inline double busy(void) { return schedule(0); }
+static inline double waited(void) { return schedule(1); }
 
 // Not to be left behind when the benchmark is killed.
 static inline void end_with_parent(void) { prctl(PR_SET_PDEATHSIG, SIGKILL); }

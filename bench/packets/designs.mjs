@@ -19,8 +19,15 @@ export const designs = {
   'pipe-offload': { title: '`a.pipe(b)` with offload', ...netkit() },
   'for-await': { title: '`for await`, `write()`', ...netkit() },
   worker: { title: "a worker's `pollBatch()`", ...netkit() },
+  pump: { title: '`startPump()`', memory: 12, ...netkit() },
+  'pump-offload': { title: '`startPump()` with offload', ...netkit() },
   switch: { title: '`createSwitch()`, 4 ports', ...netkit() },
   'switch-offload': { title: '`createSwitch()` with offload', ...netkit() },
+  'tunnel-dgram': { title: 'tunnel over `node:dgram`', ...netkit() },
+  'tunnel-batches': { title: 'tunnel, `batches()`', ...netkit() },
+  'tunnel-pump': { title: 'tunnel, `startPump()`', ...netkit() },
+  'tunnel-batches-offload': { title: 'tunnel, `batches()`, offload and GSO', ...netkit() },
+  'tunnel-pump-offload': { title: 'tunnel, `startPump()`, offload and GSO', ...netkit() },
   'fs-read': { title: '`fs.read`, `fs.write`', ...netkit() },
   'fs-streams': { title: '`fs.createReadStream().pipe()`', ...netkit() },
   socat: { title: 'socat', ...peer(peers.socat) },
@@ -57,10 +64,22 @@ compare('pipe', 'fs-streams', { udp: 8 })
 compare('pipe-offload', 'c-offload', { tcp: 0.75, udp: null })
 compare('for-await', 'c-256', { tcp: null, udp: null })
 compare('worker', 'c-loop', { rtt: 1.1 })
-compare('switch', 'c-256', { tcp: null, udp: null })
+compare('pump', 'c-256', { tcp: 1, udp: 1 })
+compare('pump', 'c-loop', { rtt: null })
+compare('pump-offload', 'c-offload', { tcp: null, udp: null })
+compare('pump-offload', 'bridge', { tcp: 0.95 })
+compare('switch', 'pump', { tcp: 0.9, udp: 0.9 })
+compare('switch-offload', 'pump-offload', { tcp: 0.9, udp: 0.9 })
 compare('switch', 'c-loop', { rtt: null })
 compare('switch', 'vde', { tcp: 1.5, udp: 1.5 })
-compare('switch-offload', 'c-offload', { tcp: null, udp: null })
+compare('tunnel-batches', 'c-tunnel', { tcp: null, udp: null, rtt: null })
+compare('tunnel-pump', 'c-tunnel', { tcp: null, udp: null, rtt: null })
+compare('tunnel-batches', 'tunnel-dgram', { tcp: 3, udp: 3 })
+compare('tunnel-pump', 'tunnel-dgram', { tcp: 3, udp: 3 })
+compare('tunnel-batches-offload', 'c-offload', { tcp: 0.5 })
+compare('tunnel-pump-offload', 'c-offload', { tcp: 0.5 })
+compare('tunnel-batches-offload', 'c-tunnel', { tcp: null, udp: null })
+compare('tunnel-pump-offload', 'c-tunnel', { tcp: null, udp: null })
 // Others.
 for (const name of ['fs-read', 'fs-streams', 'socat', 'vde', 'bridge', 'veth']) {
   compare(name, 'c-256', { tcp: null, udp: null })

@@ -4,7 +4,8 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { Worker } from 'node:worker_threads'
-import { createSwitch, openTap } from '../../dist/index.js'
+import { createSwitch, openTap, startPump } from '../../dist/index.js'
+import { byBatches, byDgram, byPump } from './tunnels.mjs'
 
 /** Held here, so that what only its descriptors are used of is not collected. */
 const held = []
@@ -77,6 +78,20 @@ async function fourPorts(site, options = {}) {
   return () => ({ taps: pair.map((tap) => tap.stats()) })
 }
 
+const pump = (options) => async (site) => {
+  const [left, right] = await taps(site, options)
+  held.push(startPump(left, right))
+  return () => ({ taps: [left, right].map((tap) => tap.stats()) })
+}
+
+const tunnel = (make, options) => async (site) => {
+  const pair = await taps(site, options)
+  held.push(await make(site, pair))
+}
+
+const whole = { gso: false, gro: false }
+const offload = { offload: true }
+
 /** A worker thread that blocks in pollBatch(): worker.mjs. */
 async function worker(site) {
   const thread = new Worker(new URL('./worker.mjs', import.meta.url), {
@@ -93,8 +108,15 @@ export const starts = {
   'pipe-offload': both(pipe, { offload: true }),
   'for-await': both(forAwait),
   worker,
+  pump: pump(),
+  'pump-offload': pump(offload),
   switch: fourPorts,
-  'switch-offload': (site) => fourPorts(site, { offload: true }),
+  'switch-offload': (site) => fourPorts(site, offload),
+  'tunnel-dgram': tunnel(byDgram),
+  'tunnel-batches': tunnel(byBatches(whole)),
+  'tunnel-pump': tunnel(byPump(whole)),
+  'tunnel-batches-offload': tunnel(byBatches(), offload),
+  'tunnel-pump-offload': tunnel(byPump(), offload),
   'fs-read': descriptors(readAndWrite),
   'fs-streams': descriptors(streams),
 }

@@ -11,7 +11,7 @@ const columns = {
 export const scaled = (load, value) => value / { tcp: 1e9, udp: 1e3, rtt: 1 }[load]
 
 /** Milliseconds that the load runs before it measures. */
-const WARM_UP = { tcp: 50, udp: 20 }
+const WARM_UP = { tcp: 70, udp: 20 }
 
 function cost(load, slice, milliseconds) {
   if (load === 'rtt') return slice.p99
