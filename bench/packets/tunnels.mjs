@@ -44,8 +44,8 @@ export const byBatches =
   async ({ between }, taps) => {
     const ends = await sockets(between, options)
     for (const [i, tap] of taps.entries()) {
-      carry(tap, ends[i])
-      carry(ends[i], tap)
+      void carry(tap, ends[i])
+      void carry(ends[i], tap)
     }
     return ends
   }
