@@ -117,7 +117,7 @@ int DatagramEnd::Write(const uint8_t* slab, size_t size, const Span* spans, uint
     }
     if (error == EBADF || error == ENOTSOCK) return done > 0 ? static_cast<int>(done) : -error;
     if (IsForSegments(error, sent[0])) continue;
-    if (Is(kDatagramConnected) && last_error == 0) {
+    if (Is(kDatagramConnected) && !Is(kDatagramUnix) && last_error == 0) {
       // It may be what ICMP said of an earlier frame: then this one was not sent, and the error is gone now.
       last_error = error;
       continue;
