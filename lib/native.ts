@@ -301,6 +301,8 @@ export interface Native extends PumpFunctions, SwitchFunctions {
   createStreamEnd(fd: number, signal: number, lasting: number): NativeEnd | number
   /** Puts a connection under the number of the end's descriptor. `fd` stays open, and the caller's. */
   setStreamDescriptor(end: NativeEnd, fd: number): number
+  /** To be called when the end's descriptor is closed: closes what else it has. */
+  releaseStreamEnd(end: NativeEnd): void
   /** 0 while there is a connection, else the negated errno that ended it; -ENOTCONN before the first. */
   streamState(end: NativeEnd): number
 

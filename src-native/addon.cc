@@ -72,6 +72,7 @@ constexpr Export kExports[] = {
     {"refreshDatagram", netkit::RefreshDatagram},
     {"createStreamEnd", netkit::CreateStreamEnd},
     {"setStreamDescriptor", netkit::SetStreamDescriptor},
+    {"releaseStreamEnd", netkit::ReleaseStreamEnd},
     {"streamState", netkit::StreamState},
     {"createPairEnds", netkit::CreatePairEnds},
     {"closePairEnd", netkit::ClosePairEnd},

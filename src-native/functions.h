@@ -91,6 +91,7 @@ napi_value RefreshDatagram(napi_env env, napi_callback_info info);
 // stream_end.cc
 napi_value CreateStreamEnd(napi_env env, napi_callback_info info);
 napi_value SetStreamDescriptor(napi_env env, napi_callback_info info);
+napi_value ReleaseStreamEnd(napi_env env, napi_callback_info info);
 napi_value StreamState(napi_env env, napi_callback_info info);
 
 // pair_end.cc

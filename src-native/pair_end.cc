@@ -103,7 +103,7 @@ Pair::~Pair() {
 }
 
 void Pair::Signal(Ring& ring, int side) {
-  if (ring.signalled) return;
+  if (ring.signalled || hidden_[side] < 0) return;
   const char byte = 1;
   ring.signalled = send(hidden_[side], &byte, 1, MSG_DONTWAIT | MSG_NOSIGNAL) == 1;
 }
@@ -121,7 +121,7 @@ void Pair::Block(Ring& ring, int fd) {
 }
 
 void Pair::Unblock(Ring& ring, int side) {
-  if (!ring.blocked) return;
+  if (!ring.blocked || hidden_[side] < 0) return;
   char bytes[4096];
   while (recv(hidden_[side], bytes, sizeof(bytes), MSG_DONTWAIT) > 0) continue;
   ring.blocked = false;
@@ -186,32 +186,24 @@ int Pair::Write(int side, int fd, const uint8_t* slab, size_t size, const Span* 
 }
 
 void Pair::Close(int side) {
-  {
-    // What waits for this end is lost, and who writes to it learns that.
-    Ring& ring = rings_[side];
-    Locked locked(ring.mutex);
-    ring.closed = true;
-    for (; ring.count > 0; ring.count--, ring.first = (ring.first + 1) % capacity_) {
-      free(ring.slots[ring.first].data);
-      ring.slots[ring.first].data = nullptr;
-    }
-    Unblock(ring, 1 - side);
-  }
-  {
-    // The other end reads what waits for it, and then the end.
-    Ring& ring = rings_[1 - side];
-    Locked locked(ring.mutex);
-    ring.finished = true;
-    Signal(ring, 1 - side);
-  }
-  // JavaScript's objects may live for long after the second end was closed: the descriptors must not.
   Locked first(rings_[0].mutex);
   Locked second(rings_[1].mutex);
-  if (!rings_[0].closed || !rings_[1].closed) return;
-  for (int& hidden : hidden_) {
-    if (hidden >= 0) close(hidden);
-    hidden = -1;
+  // What waits for this end is lost, and who writes to it learns that.
+  Ring& own = rings_[side];
+  own.closed = true;
+  for (; own.count > 0; own.count--, own.first = (own.first + 1) % capacity_) {
+    free(own.slots[own.first].data);
+    own.slots[own.first].data = nullptr;
   }
+  Unblock(own, 1 - side);
+  // The other end reads what waits for it, and then the end.
+  Ring& other = rings_[1 - side];
+  other.finished = true;
+  Signal(other, 1 - side);
+  // Nobody polls this end any more.
+  other.blocked = false;
+  close(hidden_[side]);
+  hidden_[side] = -1;
 }
 
 class PairEnd : public End {

@@ -58,7 +58,7 @@ int StreamEnd::Prepare() {
 int StreamEnd::SetDescriptor(int fd) {
   Locked reader(reading_);
   Locked writer(writing_);
-  if (!lasting_) return -EINVAL;
+  if (quiet_ < 0) return -EINVAL;
   if (dup3(fd, fd_, O_CLOEXEC) < 0) return -errno;
   rest_length_ = 0;
   unsent_length_.store(0, std::memory_order_release);
@@ -72,6 +72,14 @@ int StreamEnd::SetDescriptor(int fd) {
 void StreamEnd::Disconnect(int error) {
   Locked reader(reading_);
   GoDown(error);
+}
+
+void StreamEnd::Release() {
+  Locked reader(reading_);
+  Locked writer(writing_);
+  if (state_.load(std::memory_order_relaxed) == 0) state_.store(-EBADF, std::memory_order_release);
+  if (quiet_ >= 0) close(quiet_);
+  quiet_ = -1;
 }
 
 // With reading_ held: leaves a connection that has ended.
@@ -316,6 +324,14 @@ napi_value SetStreamDescriptor(napi_env env, napi_callback_info info) {
   if (!arguments.ok()) return nullptr;
   StreamEnd* end = StreamEndOf(env, arguments.value(0));
   return end == nullptr ? nullptr : Number(env, end->SetDescriptor(fd));
+}
+
+napi_value ReleaseStreamEnd(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  if (!arguments.ok()) return nullptr;
+  StreamEnd* end = StreamEndOf(env, arguments.value(0));
+  if (end != nullptr) end->Release();
+  return nullptr;
 }
 
 napi_value StreamState(napi_env env, napi_callback_info info) {

@@ -36,6 +36,8 @@ class StreamEnd : public End {
   int SetDescriptor(int fd);
   // Ends the connection, any thread.
   void Disconnect(int error);
+  // After its descriptor is closed: gives back what else it has of the system.
+  void Release();
   // 0 while there is a connection, else the negated errno that ended it (-ENOTCONN: there was none yet).
   int state() const { return state_.load(std::memory_order_acquire); }
 

@@ -7,6 +7,7 @@ import { native } from '../dist/native.js'
 import { HAS_HEADER } from '../dist/packets/constants.js'
 import { deviceOf } from '../dist/packets/end.js'
 import { createEndPair } from '../dist/sockets/pair.js'
+import { leavesNoDescriptor } from './support/counting.js'
 import { cross, everySize, filledFrame } from './support/sockets.js'
 
 test('frames of every size cross a pair, both ways', async (t) => {
@@ -118,6 +119,17 @@ test('the end of the other end', async (t) => {
   for await (const frame of h) got.push(frame)
   t.equal(got.length, 5, 'a stream ends after what waits')
   await closing
+})
+
+test('nothing is left', async (t) => {
+  await leavesNoDescriptor(t, 'pairs', async () => {
+    for (let i = 0; i < 10; i++) {
+      const [a, b] = createEndPair({ capacity: 2 })
+      a.writeBatch([filledFrame(0, 60), filledFrame(1, 60), filledFrame(2, 60)])
+      await (i % 2 === 0 ? a : b).close()
+      await Promise.all([a.close(), b.close()])
+    }
+  })
 })
 
 test('options', (t) => {

@@ -172,6 +172,7 @@ export class StreamLink {
     const successor = this.#successor
     this.#successor = { how: 'none' }
     if (successor.how === 'accept') await successor.listener.close()
+    native.releaseStreamEnd(this.#end)
     await native.closeDescriptor(this.#signal)
   }
 }
