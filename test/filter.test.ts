@@ -1,9 +1,11 @@
 /** packetFilter(): what conditions mean, held against a reading of them in JavaScript, the kernel, and tcpdump. */
 import { spawnSync } from 'node:child_process'
 import { test } from 'tap'
+import type { FrameBatch } from '../dist/packets/batch.js'
 import type { BytesCondition, PacketCondition } from '../dist/packets/filter/conditions.js'
 import type { FilterInstruction } from '../dist/packets/filter/instructions.js'
 import { PacketFilter, type PacketFilterInput, type PacketFilterOptions, packetFilter } from '../dist/packets/filter.js'
+import { createEndPair } from '../dist/sockets/pair.js'
 import { checkPrefix } from '../dist/values/ip.js'
 import { parseMac } from '../dist/values/mac.js'
 import { askKernel } from './support/kernel-filter.js'
@@ -413,6 +415,30 @@ test('programs as they are', (t) => {
   t.throws(() => kernelOnly.matches(arp), { name: 'NetkitError', code: 'EOPNOTSUPP' })
   t.ok(made instanceof PacketFilter)
   t.end()
+})
+
+test('the frames of a batch', async (t) => {
+  const random = seeded(10)
+  const frames = Array.from({ length: 600 }, () => Buffer.concat([randomFrame(random, true), Buffer.alloc(8)]))
+  const [a, b] = createEndPair()
+  const filter = packetFilter({ any: [{ port: 80 }, { arp: true }] })
+  const wanted = frames.filter((frame) => filter.matches(frame))
+  t.equal(a.writeBatch(frames), frames.length)
+  const found: Buffer[] = []
+  let seen = 0
+  let last: FrameBatch | undefined
+  for await (const batch of b.batches({ max: 400 })) {
+    last = batch
+    const some = filter.select(batch)
+    for (let i = 0; i < some.length; i++) found.push(some.copy(i))
+    seen += batch.length
+    if (seen === frames.length) break
+  }
+  t.ok(wanted.length > 50 && wanted.length < 550, `${wanted.length} match`)
+  t.ok(Buffer.concat(found).equals(Buffer.concat(wanted)))
+  t.throws(() => filter.select(last as FrameBatch), { code: 'ERR_INVALID_STATE' })
+  t.throws(() => filter.select(frames as never), { code: 'ERR_INVALID_ARG_TYPE' })
+  await Promise.all([a.close(), b.close()])
 })
 
 test('what is refused', (t) => {
