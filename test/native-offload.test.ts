@@ -217,6 +217,12 @@ test('header and frame that contradict each other', async (t) => {
     'an IP header of 16 bytes': edited(14, 0x44),
     'an IP header longer than the packet': edited(17, 0x10, edited(16, 0)),
     'a TCP header of 16 bytes': edited(46, 0x40),
+    'an extension header longer than the packet': edited(
+      55,
+      0xff,
+      makeLarge({ ...six, extensions: [destinationOptions], payload: bytesOf(500) }, 100, { flags: 0 }),
+    ),
+    'more extension headers than eight': makeLarge({ ...six, extensions: Array(9).fill(destinationOptions) }, 1000),
     'a UDP length that is not the packet’s': edited(39, 0, makeLarge(udp, 1000)),
     'a checksum beyond the end': { ...good, header: makeHeader({ start: good.frame.length - 16, offset: 15 }) },
     'a checksum far beyond the end': { ...good, header: makeHeader({ start: 0xffff, offset: 0xffff }) },
