@@ -1,6 +1,6 @@
 {
   "variables": {
-    # 1: with AddressSanitizer and UndefinedBehaviorSanitizer, see scripts/sanitize.mjs.
+    # 1: with AddressSanitizer and UndefinedBehaviorSanitizer, 2: with ThreadSanitizer, see scripts/sanitize.mjs.
     "netkit_sanitize%": 0
   },
   "targets": [
@@ -15,7 +15,13 @@
           "cflags_cc!": ["-O3"],
           "cflags_cc": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
           "ldflags": ["-fsanitize=address,undefined"]
-        }, {
+        }],
+        ["netkit_sanitize==2", {
+          "cflags_cc!": ["-O3"],
+          "cflags_cc": ["-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=thread"],
+          "ldflags": ["-fsanitize=thread"]
+        }],
+        ["netkit_sanitize==0", {
           "cflags_cc": ["-O2"]
         }]
       ]

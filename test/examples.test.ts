@@ -26,6 +26,10 @@ box 1 sent a megabyte to box 2, and got 1000000 bytes back.
 box 2 sent a megabyte to box 3, and got 1000000 bytes back.
 box 3 sent a megabyte to box 1, and got 1000000 bytes back.
 3 addresses known; … frames flooded, … sent to one port.`,
+  'lossy-link.mjs': `
+250000 bytes in … s: … Mbit/s
+3 packets transmitted, 3 received, 0% packet loss, time …
+lost on the way: … there, … back`,
   'tap-echo.mjs': `
 10.0.3.2 port 7 sent 'one' back.
 10.0.3.2 port 7 sent 'two' back.
@@ -66,7 +70,7 @@ const tun = await needs('namespaces', 'unshare', 'mount', 'tun')
 t.strictSame(files.sort(), Object.keys(expected).sort(), 'each example has its output here')
 
 for (const [name, output] of Object.entries(expected)) {
-  t.test(name, { ...(/^(tap|tun|hand|learning|vpn)/.test(name) ? tun : able) }, async (t) => {
+  t.test(name, { ...(/^(tap|tun|hand|learning|lossy|vpn)/.test(name) ? tun : able) }, async (t) => {
     const start = performance.now()
     const { stdout, stderr, exitCode } = await runScratch(join(folder, name))
     t.equal(exitCode, 0, stderr)
