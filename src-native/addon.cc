@@ -94,7 +94,6 @@ constexpr Export kExports[] = {
     {"pausePump", netkit::PausePump},
     {"referPump", netkit::ReferPump},
     {"pumpCounters", netkit::PumpCounters},
-    {"endLayer", netkit::EndLayer},
     {"closeTee", netkit::CloseTee},
     {"createTee", netkit::CreateTee},
 };

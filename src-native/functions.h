@@ -121,7 +121,6 @@ napi_value StopPump(napi_env env, napi_callback_info info);
 napi_value PausePump(napi_env env, napi_callback_info info);
 napi_value ReferPump(napi_env env, napi_callback_info info);
 napi_value PumpCounters(napi_env env, napi_callback_info info);
-napi_value EndLayer(napi_env env, napi_callback_info info);
 napi_value CloseTee(napi_env env, napi_callback_info info);
 napi_value CreateTee(napi_env env, napi_callback_info info);
 

@@ -246,12 +246,6 @@ napi_value PumpCounters(napi_env env, napi_callback_info info) {
   return Number(env, 0);
 }
 
-napi_value EndLayer(napi_env env, napi_callback_info info) {
-  Arguments<1> arguments(env, info);
-  End* end = arguments.ok() ? EndOf(env, arguments.value(0)) : nullptr;
-  return end == nullptr ? nullptr : Number(env, end->layer3() ? 3 : 2);
-}
-
 napi_value CloseTee(napi_env env, napi_callback_info info) {
   Arguments<1> arguments(env, info);
   End* end = arguments.ok() ? EndOf(env, arguments.value(0)) : nullptr;

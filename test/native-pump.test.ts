@@ -194,7 +194,6 @@ test('what the functions refuse', async (t) => {
   t.equal(native.createPump(a.end, b.end, 0), -EINVAL)
   t.equal(native.createPump(a.end, b.end, 4), -EINVAL)
   t.equal(native.createPump(a.end, ip.end, 1), -EPROTOTYPE)
-  t.same([native.endLayer(a.end), native.endLayer(ip.end)], [2, 3])
   const pump = makePump(a.end, b.end, 3)
   const none = new Uint8Array()
   t.equal(native.setPump(pump, 2, settings(), none), -EINVAL)
@@ -237,7 +236,6 @@ test('what the functions refuse', async (t) => {
   for (const wrong of [{}, pump, undefined] as never[]) {
     t.throws(() => native.createPump(a.end, wrong, 1), TypeError)
     t.throws(() => native.createPump(wrong, a.end, 1), TypeError)
-    t.throws(() => native.endLayer(wrong), TypeError)
     t.throws(() => native.teePump(pump, wrong, 1), TypeError)
   }
   native.referPump(pump, 0)

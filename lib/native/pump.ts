@@ -37,8 +37,6 @@ export interface PumpFunctions {
    * of room; frames and bytes that wait.
    */
   pumpCounters(pump: NativePump, direction: number, values: Float64Array): number
-  /** 2 for an end of Ethernet frames, 3 for one of IP packets. */
-  endLayer(end: NativeEnd): number
   /** A tee with an eventfd. `capacity`: a power of two from 2^17 to 2^30. A negated errno when there is none. */
   createTee(layer3: number, capacity: number, snapshotLength: number): { end: NativeEnd; fd: number } | number
   /** Lets go of a tee's memory: pumps no longer fill it, and nobody may read it any more. */

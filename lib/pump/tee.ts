@@ -64,6 +64,6 @@ export function createTee(options: TeeOptions = {}): Tee {
   checkOneOf(layer, 'options.layer', ['ethernet', 'ip'])
   const made = native.createTee(layer === 'ip' ? 1 : 0, 2 ** Math.ceil(Math.log2(capacity)), snapshotLength)
   if (typeof made === 'number') throw systemError(made, 'eventfd2', 'cannot make a tee')
-  const device = new PacketDevice({ ...made, name: 'tee', offload: snapshotLength > 9000 })
+  const device = new PacketDevice({ ...made, name: 'tee', layer3: layer === 'ip', offload: snapshotLength > 9000 })
   return new Tee(device, snapshotLength)
 }
