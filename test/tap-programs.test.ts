@@ -56,8 +56,6 @@ async function able(): Promise<{ skip: string | false }> {
 const steps = `
   import { once } from 'node:events'
   import { currentNamespace, openTap } from './dist/index.js'
-  import { deviceOf } from './dist/packets/end.js'
-  import { setProgram } from './dist/tuntap/programs.js'
   const here = currentNamespace()
   here.sysctl.set('net.ipv6.conf.default.disable_ipv6', 1)
   const tap = await openTap({ name: 'tap0', addresses: ['10.0.2.1/24'], up: true, queues: 2 })
@@ -77,23 +75,23 @@ const steps = `
     found[what] = [...counts, ...lengths]
   }
   const failing = async (what, role, fd) => {
-    found[what] = await setProgram(deviceOf(tap), role, fd).then(() => 'none', (error) => error.code)
+    found[what] = await tap[role](fd).then(() => 'none', (error) => error.code)
   }
   await step('none', 64)
-  await setProgram(deviceOf(tap), 'steering', 21); await step('always 1', 64)
-  await setProgram(deviceOf(tap), 'steering', 20); await step('always 0', 64)
-  await setProgram(deviceOf(tap), 'steering', 22); await step('3 of 2', 64)
-  await setProgram(deviceOf(tap), 'filter', 20); await step('nothing passes', 0)
-  await setProgram(deviceOf(tap), 'filter', 23); await step('cut', 64)
-  await setProgram(deviceOf(tap), 'filter', null); await step('all again', 64)
-  await setProgram(deviceOf(tap), 'steering', null); await step('as before', 64)
-  await failing('another type', 'steering', 24)
-  await failing('no program', 'filter', 1)
-  await failing('no descriptor', 'filter', 999)
-  await failing('no number', 'filter', -1)
+  await tap.setSteering(21); await step('always 1', 64)
+  await tap.setSteering(20); await step('always 0', 64)
+  await tap.setSteering(22); await step('3 of 2', 64)
+  await tap.setFilter(20); await step('nothing passes', 0)
+  await tap.setFilter(23); await step('cut', 64)
+  await tap.setFilter(undefined); await step('all again', 64)
+  await tap.setSteering(undefined); await step('as before', 64)
+  await failing('another type', 'setSteering', 24)
+  await failing('no program', 'setFilter', 1)
+  await failing('no descriptor', 'setFilter', 999)
+  await failing('no number', 'setFilter', -1)
   socket.close()
   await tap.close()
-  await failing('closed', 'filter', 20)
+  await failing('closed', 'setFilter', 20)
   console.log(JSON.stringify(found))
 `
 

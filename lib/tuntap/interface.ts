@@ -5,6 +5,7 @@ import type { PacketDevice, PacketStats } from '../packets/device.js'
 import { deviceOf, PacketEnd } from '../packets/end.js'
 import type { Link } from '../rtnetlink/link.js'
 import { checkBoolean } from '../validate.js'
+import { setProgram } from './programs.js'
 import { control, TunQueue } from './queue.js'
 
 /** Where an interface is, as far as this process may know. */
@@ -86,7 +87,7 @@ export abstract class TunInterface extends PacketEnd {
   }
 
   /** All queues: this object itself, and those that `queues` or `addQueue()` opened and that are not closed. */
-  get queues(): readonly PacketEnd[] {
+  get queues(): readonly [this, ...TunQueue[]] {
     return [this, ...this.#queues]
   }
 
@@ -131,6 +132,25 @@ export abstract class TunInterface extends PacketEnd {
       return Number(numbers.split(/\s+/)[11]) - this.#droppedBefore
     }
     return undefined
+  }
+
+  /**
+   * Lets an eBPF program (of type SOCKET_FILTER) choose the queue of each frame: it returns the queue's number (TUNSETSTEERINGEBPF).
+   *
+   * @param fd the program's descriptor, which may be closed afterwards; undefined goes back to the kernel's own choice, by flow
+   */
+  async setSteering(fd: number | undefined): Promise<void> {
+    await setProgram(deviceOf(this), 'steering', fd ?? null)
+  }
+
+  /**
+   * Lets an eBPF program (of type SOCKET_FILTER) see each frame before it comes out: it returns how many bytes of the frame are kept,
+   * 0 drops it (TUNSETFILTEREBPF).
+   *
+   * @param fd the program's descriptor, which may be closed afterwards; undefined takes the filter away
+   */
+  async setFilter(fd: number | undefined): Promise<void> {
+    await setProgram(deviceOf(this), 'filter', fd ?? null)
   }
 
   /**
