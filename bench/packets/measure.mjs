@@ -36,7 +36,13 @@ export async function measure(sites, comparisons, { rounds, milliseconds, pause,
     let isDisturbed
     for (let again = 0; again < TRIES; again++) {
       if (pause > 0) await delay(pause)
-      seen = await sites[name].slice(load, milliseconds)
+      try {
+        seen = await sites[name].slice(load, milliseconds)
+      } catch (error) {
+        // A load that got no core in time gives up.
+        if (again === TRIES - 1) throw error
+        continue
+      }
       const most = DISTURBED * milliseconds
       isDisturbed = seen.pumpWaited > most || seen.loadWaited > most || seen.stolen > most
       record({ design: name, load, round, ...seen, disturbed: isDisturbed })
