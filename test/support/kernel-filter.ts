@@ -62,7 +62,9 @@ export function askKernel(cases: readonly FilterCase[]): { errno: number; kept: 
   const folder = mkdtempSync(join(tmpdir(), 'netkit-filter-'))
   try {
     const path = join(folder, 'referee')
-    const compiled = spawnSync('cc', ['-O1', '-o', path, '-x', 'c', '-'], { input: source, encoding: 'utf8' })
+    // A sanitizer's runtime is for this process, not for the compiler, whose leaks it would report.
+    const { LD_PRELOAD: _, ...env } = process.env
+    const compiled = spawnSync('cc', ['-O1', '-o', path, '-x', 'c', '-'], { input: source, encoding: 'utf8', env })
     if (compiled.status !== 0) throw new Error(`the referee cannot be compiled: ${compiled.stderr}`)
     const input = Buffer.concat(
       cases.flatMap(({ program, frames }) => [
@@ -72,7 +74,7 @@ export function askKernel(cases: readonly FilterCase[]): { errno: number; kept: 
         ...frames.flatMap((frame) => [word(frame.length), frame]),
       ]),
     )
-    const { status, stdout } = spawnSync(path, { input, maxBuffer: 1 << 28 })
+    const { status, stdout } = spawnSync(path, { input, env, maxBuffer: 1 << 28 })
     if (status !== 0) throw new Error(`the referee ended with ${status}`)
     let at = 0
     const next = () => {
