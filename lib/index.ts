@@ -306,6 +306,14 @@ export { openQemuStream, QemuStream, type QemuStreamOptions } from './sockets/qe
 export type { SocketEndOptions } from './sockets/setup.js'
 export { type AdoptOptions, adoptTap, adoptTun } from './tuntap/adopt.js'
 export type { TunInterface } from './tuntap/interface.js'
+export {
+  type ExistingMacvtap,
+  Macvtap,
+  type MacvtapOptions,
+  type MacvtapSettings,
+  type NewMacvtap,
+  openMacvtap,
+} from './tuntap/macvtap.js'
 export type { TunQueue } from './tuntap/queue.js'
 export { openTap, Tap, type TapOptions } from './tuntap/tap.js'
 export { openTun, Tun, type TunOptions } from './tuntap/tun.js'

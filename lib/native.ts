@@ -53,6 +53,11 @@ export interface TunResult {
   name: string
 }
 
+/** What `openMacvtap` did: when `error` is below zero there is no descriptor. */
+export type MacvtapResult = Pick<TunResult, 'fd' | 'error'> & {
+  syscall: 'setns' | 'sysfs' | 'open' | 'TUNGETIFF' | 'TUNSETIFF'
+}
+
 /** A libuv poll handle on a descriptor. Keeps the process alive while started, unless unref() was called. */
 export interface Poller {
   /** Starts polling: `events` is a sum of 1 (readable) and 2 (writable). Returns 0 or a negated errno. */
@@ -157,6 +162,14 @@ export interface Native extends PumpFunctions, SwitchFunctions {
    * the descriptor is not owned.
    */
   controlTun(fd: number, request: number, value: number): Promise<number>
+  /**
+   * On a thread of its own: opens the character device of the macvtap or ipvtap with this name and index in a namespace, and
+   * TUNSETIFF with `flags`. `syscall` says in which step `error` came: 'setns', 'sysfs' (finding the device), 'open', 'TUNGETIFF',
+   * 'TUNSETIFF'.
+   */
+  openMacvtap(namespace: number, name: string, index: number, flags: number): Promise<MacvtapResult>
+  /** TUNGETIFF on the work thread: 0 or a negated errno (-ENOLINK: the link of a macvtap is deleted). */
+  probeTun(fd: number): Promise<number>
   /** TUNGETIFF, on this thread: the interface's name and flags (IFF_…), or a negated errno. */
   identifyTun(fd: number): { name: string; flags: number } | number
   /** SIOCGSKNS, on this thread: a descriptor of the namespace that a tun descriptor's interface was made in. */

@@ -53,6 +53,8 @@ constexpr Export kExports[] = {
     {"endCounters", netkit::EndCounters},
     {"waitReadable", netkit::WaitReadable},
     {"createTunEnd", netkit::CreateTunEnd},
+    {"openMacvtap", netkit::OpenMacvtap},
+    {"probeTun", netkit::ProbeTun},
     {"createPacketEnd", netkit::CreatePacketEnd},
     {"packetDrops", netkit::PacketDrops},
     {"lookAgain", netkit::LookAgain},

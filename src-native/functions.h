@@ -59,6 +59,10 @@ napi_value TunNamespace(napi_env env, napi_callback_info info);
 // tun_end.cc
 napi_value CreateTunEnd(napi_env env, napi_callback_info info);
 
+// macvtap.cc
+napi_value OpenMacvtap(napi_env env, napi_callback_info info);
+napi_value ProbeTun(napi_env env, napi_callback_info info);
+
 // packet_socket.cc
 napi_value CreatePacketEnd(napi_env env, napi_callback_info info);
 napi_value PacketDrops(napi_env env, napi_callback_info info);

@@ -11,9 +11,11 @@ const {
   AF_PACKET,
   SOCK_RAW,
   SOL_SOCKET,
+  SO_SNDBUF,
   SO_RCVBUF,
   SO_ATTACH_FILTER,
   SO_DETACH_FILTER,
+  SO_SNDBUFFORCE,
   SO_RCVBUFFORCE,
   SO_TIMESTAMPNS,
   SO_ATTACH_BPF,
@@ -37,6 +39,8 @@ const {
 } = packetConstants
 
 const RECEIVE_BUFFER = 4 * 1024 * 1024
+/** Some frames of 64 KiB under way. */
+const SEND_BUFFER = 1024 * 1024
 /** A ring's frames have no length of their own in TPACKET_V3; the kernel wants the number all the same. */
 const RING_FRAME = 2048
 const BLOCK_ALIGNMENT = RING_FRAME
@@ -92,6 +96,10 @@ export function setUpPacketSocket(
   // Of a group, the kernel looks at the group's own setting.
   if (checked.direction === 'inbound' && checked.fanout === undefined) {
     set(socket, SOL_PACKET, PACKET_IGNORE_OUTGOING, 'PACKET_IGNORE_OUTGOING', 1)
+  }
+  const sending = encodeInt(SEND_BUFFER)
+  if (native.setSocketOption(socket.fd, SOL_SOCKET, SO_SNDBUFFORCE, sending) < 0) {
+    set(socket, SOL_SOCKET, SO_SNDBUF, 'SO_SNDBUF', sending)
   }
   const size = encodeInt(options.receiveBuffer ?? RECEIVE_BUFFER)
   if (native.setSocketOption(socket.fd, SOL_SOCKET, SO_RCVBUFFORCE, size) < 0) {

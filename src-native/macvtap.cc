@@ -1,0 +1,179 @@
+// The character device of a macvtap or ipvtap. The kernel numbers it, and makes it known in a sysfs of the link's
+// namespace; the file for it in /dev is made by devtmpfs or udev under a name (tap and the link's index) that links of
+// several namespaces can have. So both come from filesystems of our own, mounted nowhere.
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if.h>
+#include <linux/if_tun.h>
+#include <linux/mount.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "arguments.h"
+#include "environment.h"
+#include "functions.h"
+
+namespace netkit {
+
+namespace {
+
+// A filesystem that is mounted nowhere. Returns a descriptor of its root, or a negated errno.
+int MountApart(const char* type) {
+  const Descriptor context(static_cast<int>(syscall(SYS_fsopen, type, FSOPEN_CLOEXEC)));
+  if (!context.valid()) return -errno;
+  if (syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return -errno;
+  const long root = syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0);
+  return root < 0 ? -errno : static_cast<int>(root);
+}
+
+// The number of the device, from a sysfs. Returns 0 or a negated errno.
+int ReadNumber(int sysfs, const char* prefix, const char* name, uint32_t index, dev_t* number) {
+  static const char* const kKinds[] = {"macvtap", "ipvtap"};
+  for (const char* kind : kKinds) {
+    char path[128], text[32];
+    snprintf(path, sizeof(path), "%sclass/net/%s/%s/tap%u/dev", prefix, name, kind, index);
+    const Descriptor file(openat(sysfs, path, O_RDONLY | O_CLOEXEC));
+    if (!file.valid()) {
+      if (errno != ENOENT) return -errno;
+      continue;
+    }
+    const ssize_t length = read(file.get(), text, sizeof(text) - 1);
+    if (length < 0) return -errno;
+    text[length] = '\0';
+    unsigned int major_number, minor_number;
+    if (sscanf(text, "%u:%u", &major_number, &minor_number) != 2) return -EINVAL;
+    *number = makedev(major_number, minor_number);
+    return 0;
+  }
+  return -ENODEV;
+}
+
+// Returns a descriptor or a negated errno.
+int OpenNode(dev_t number, uint32_t index) {
+  constexpr int kFlags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
+  int error;
+  const Descriptor files(MountApart("tmpfs"));
+  if (files.valid() && mknodat(files.get(), "tap", S_IFCHR | 0600, number) == 0) {
+    const int fd = openat(files.get(), "tap", kFlags);
+    if (fd >= 0) return fd;
+    error = -errno;
+  } else {
+    error = files.valid() ? -errno : files.get();
+  }
+  // Without the privileges for that, what others have made.
+  char path[32];
+  snprintf(path, sizeof(path), "/dev/tap%u", index);
+  struct stat status;
+  Descriptor file(open(path, O_PATH | O_CLOEXEC));
+  if (!file.valid() || fstat(file.get(), &status) != 0 || !S_ISCHR(status.st_mode) || status.st_rdev != number) {
+    return error;
+  }
+  file.Reset(open(path, kFlags));
+  if (!file.valid()) return -errno;
+  // It may have become another one meanwhile.
+  return fstat(file.get(), &status) == 0 && status.st_rdev == number ? file.Release() : -ESTALE;
+}
+
+class OpenMacvtapJob : public EnteringJob {
+ public:
+  OpenMacvtapJob(const char* name, uint32_t index, uint32_t flags) : index_(index), flags_(flags) {
+    memcpy(name_, name, IFNAMSIZ);
+  }
+
+  void Run() override {
+    if (!Step("setns", Enter())) return;
+    dev_t number = 0;
+    int error;
+    {
+      const int mounted = MountApart("sysfs");
+      const Descriptor sysfs(mounted);
+      error = mounted < 0 ? mounted : ReadNumber(sysfs.get(), "", name_, index_, &number);
+      // A container has a sysfs of its own namespace, if it may not mount one.
+      if (mounted < 0 && !enters() && ReadNumber(AT_FDCWD, "/sys/", name_, index_, &number) == 0) error = 0;
+    }
+    if (!Step("sysfs", error)) return;
+    const int fd = OpenNode(number, index_);
+    fd_.Reset(fd);
+    if (!Step("open", fd < 0 ? fd : 0)) return;
+    ifreq request = {};
+    if (!Step("TUNGETIFF", ioctl(fd, TUNGETIFF, &request) < 0 ? -errno : 0)) return;
+    if (!Step("TUNGETIFF", strncmp(request.ifr_name, name_, IFNAMSIZ) == 0 ? 0 : -ENODEV)) return;
+    request.ifr_flags = static_cast<short>(flags_);
+    Step("TUNSETIFF", ioctl(fd, TUNSETIFF, &request) < 0 ? -errno : 0);
+  }
+
+  void Refuse(int error) override { Step("setns", error); }
+
+  napi_value Finish(Environment& environment) override {
+    napi_env env = environment.env();
+    const int fd = fd_.Release();
+    if (fd >= 0) environment.descriptors().Own(fd);
+    napi_value result = nullptr, syscall = nullptr;
+    if (napi_create_object(env, &result) != napi_ok) return nullptr;
+    napi_create_string_latin1(env, syscall_, NAPI_AUTO_LENGTH, &syscall);
+    napi_set_named_property(env, result, "fd", Number(env, fd));
+    napi_set_named_property(env, result, "error", Number(env, error_));
+    napi_set_named_property(env, result, "syscall", syscall);
+    return result;
+  }
+
+ private:
+  // Whether to go on.
+  bool Step(const char* syscall, int error) {
+    syscall_ = syscall;
+    error_ = error;
+    if (error != 0) fd_.Reset(-1);
+    return error == 0;
+  }
+
+  char name_[IFNAMSIZ];
+  const uint32_t index_;
+  const uint32_t flags_;
+  const char* syscall_ = "";
+  int error_ = 0;
+  Descriptor fd_;
+};
+
+// The kernel takes a lock for it that is held long at times.
+class ProbeTunJob : public NumberJob {
+ public:
+  explicit ProbeTunJob(int fd) : fd_(fd) {}
+  void Run() override {
+    ifreq request = {};
+    result_ = ioctl(fd_, TUNGETIFF, &request) == 0 ? 0 : -errno;
+  }
+
+ private:
+  const int fd_;
+};
+
+}  // namespace
+
+napi_value OpenMacvtap(napi_env env, napi_callback_info info) {
+  Arguments<4> arguments(env, info);
+  char name[IFNAMSIZ] = {};
+  int ns = arguments.Integer(0);
+  size_t length = arguments.String(1, name, sizeof(name));
+  uint32_t index = arguments.Unsigned(2);
+  uint32_t flags = arguments.Unsigned(3);
+  if (!arguments.ok()) return nullptr;
+  OpenMacvtapJob* job = new OpenMacvtapJob(name, index, flags);
+  // A name is part of a path here.
+  const bool valid = length > 0 && length < sizeof(name) && strchr(name, '/') == nullptr && flags <= UINT16_MAX;
+  const int error = valid ? job->SetNamespace(ns) : -EINVAL;
+  return arguments.environment().SubmitEntering(job, error);
+}
+
+napi_value ProbeTun(napi_env env, napi_callback_info info) {
+  Arguments<1> arguments(env, info);
+  int fd = arguments.Integer(0);
+  if (!arguments.ok()) return nullptr;
+  return arguments.environment().Submit(new ProbeTunJob(fd), fd);
+}
+
+}  // namespace netkit
