@@ -23,8 +23,8 @@ constexpr size_t kLongSlot = kFrameRoom - kFrameAlignment;
 constexpr size_t kShortFrame = 16 * 1024;
 // For so many calls after a long frame, more of them are expected.
 constexpr uint32_t kPatience = 16;
-// Reading gets over so many errors a call.
-constexpr int kErrors = 4;
+// Reading gets over so many errors a call: each is a frame that is lost, or one of the socket.
+constexpr int kErrors = 64;
 
 constexpr size_t kControlSize = CMSG_SPACE(sizeof(tpacket_auxdata)) + CMSG_SPACE(sizeof(timespec));
 
@@ -144,6 +144,7 @@ int PacketSocketEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spa
   int error = 0;
   if (!intake_.keeps() && !delivery.full() && delivery.room() >= room()) {
     error = has_ring_ ? ReadRing(delivery) : ReadSocket(delivery, tally);
+    intake_.Drain(delivery);
   } else if (delivery.count() == 0) {
     error = -ENOBUFS;
   }
