@@ -2,7 +2,10 @@
 // Its types alone would not load it.
 import './rtnetlink/traffic/limit.js'
 
+export { Capture, type CaptureStats, capture } from './capture/capture.js'
+export type { CaptureOptions } from './capture/capture-options.js'
 export { type EncoderOptions, PcapngEncoder } from './capture/encoder.js'
+export type { CaptureRotation } from './capture/file-output.js'
 export { CaptureError } from './capture/invalid.js'
 export { type CaptureReaderOptions, PcapngReader, pcapngReader, readCapture } from './capture/reader.js'
 export type {

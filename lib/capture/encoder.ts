@@ -142,14 +142,21 @@ export class PcapngEncoder {
   batch(batch: FrameBatch, index = 0): Buffer {
     this.#written(index, 'index')
     const frames = framesOf(batch)
-    const out = Buffer.allocUnsafeSlow(PcapngEncoder.room(batch.length, batch.bytes))
+    const out = Buffer.allocUnsafeSlow(this.sizeOf(frames, 0, batch.length, index))
     this.fill(out, 0, out.length, frames, 0, batch.length, index)
-    return out.subarray(0, this.#end)
+    return out
   }
 
-  /** The most bytes that `fill` needs for frames of `bytes` bytes together. */
-  static room(frames: number, bytes: number): number {
-    return bytes + frames * (FRAME_BLOCK + FLAGS_SIZE + 3)
+  /** The bytes that `fill` writes of the frames from `start` to `end`. @internal */
+  sizeOf({ spans, details }: EncodedFrames, start: number, end: number, index: number): number {
+    const { snapshotLength } = this.#interfaces[index] as WrittenInterface
+    let size = 0
+    for (let i = start; i < end; i++) {
+      const length = Math.min((spans[2 * i + 1] as number) & LENGTH_MASK, snapshotLength)
+      size += FRAME_BLOCK + ((length + 3) & ~3)
+      if (details !== undefined && details[4 * i + 3] !== 0) size += FLAGS_SIZE
+    }
+    return size
   }
 
   /**
