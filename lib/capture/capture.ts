@@ -98,6 +98,7 @@ export class Capture {
   #end(): void {
     if (this.#ending) return
     this.#ending = true
+    this.#output.hurry()
     for (const source of this.#sources) source.end()
   }
 

@@ -233,6 +233,8 @@ export class FileOutput implements CaptureOutput {
     if (this.#failure === undefined && this.#free.length === 0) await this.#waiting.wait()
   }
 
+  hurry(): void {}
+
   async finish(): Promise<void> {
     clearInterval(this.#timer)
     if (this.#failure === undefined) this.#endFile()

@@ -22,6 +22,8 @@ export interface CaptureOutput {
   take(frames: EncodedFrames, start: number, end: number, index: number): number
   /** Resolves when there is room again, or when there never will be. */
   room(): Promise<void>
+  /** No more frames come but those that wait already: from now on, nobody waits for who reads. */
+  hurry(): void
   /** Writes the end, and resolves when all is written. Rejects with what went wrong before. */
   finish(): Promise<void>
 }
@@ -53,6 +55,7 @@ export class StreamOutput implements CaptureOutput {
   readonly #surroundings: Surroundings
   readonly #waiting = new Waiting()
   #isFull = false
+  #hurries = false
 
   constructor(surroundings: Surroundings) {
     this.#surroundings = surroundings
@@ -72,7 +75,7 @@ export class StreamOutput implements CaptureOutput {
 
   #push(bytes: Buffer): void {
     this.bytes += bytes.length
-    if (!this.stream.push(bytes)) this.#isFull = true
+    if (!this.stream.push(bytes)) this.#isFull = !this.#hurries
   }
 
   take(frames: EncodedFrames, start: number, end: number, index: number): number {
@@ -89,6 +92,13 @@ export class StreamOutput implements CaptureOutput {
 
   async room(): Promise<void> {
     if (this.#isFull && !this.stream.destroyed) await this.#waiting.wait()
+  }
+
+  /** Who has stopped reading must not keep the capture from ending: what is left, the stream keeps. */
+  hurry(): void {
+    this.#hurries = true
+    this.#isFull = false
+    this.#waiting.wake()
   }
 
   async finish(): Promise<void> {

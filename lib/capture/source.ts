@@ -1,6 +1,9 @@
 /** Frames of an end on their way into a capture. */
 import { batchParts } from '../packets/batch.js'
 import type { BatchIterator } from '../packets/batch-iterator.js'
+import type { PacketFilter } from '../packets/filter.js'
+import { native } from '../native.js'
+import { systemError } from '../errors.js'
 import { deviceOf, type PacketEnd } from '../packets/end.js'
 import { nanosecondsNow } from './clock.js'
 import { type EncodedFrames, framesOf } from './encoder.js'
@@ -18,8 +21,12 @@ export interface SourceParts {
   description: CaptureInterface
   /** Whether the end is the capture's own, and closed with it. */
   isOwn: boolean
-  /** Lets no more frames in: those that wait already are the last. */
-  stop?(): void
+  /** What is captured, where the end does not see to it. */
+  filter?: PacketFilter
+  /** Lets no more frames in: those that wait when it resolves are the last. */
+  stop?(): Promise<void>
+  /** Settles when there will be no more frames, though the end is still open. */
+  ended?: Promise<unknown>
   /** Frames that were lost for lack of room so far. */
   dropped(): number
 }
@@ -32,6 +39,9 @@ export class CaptureSource {
   frameBytes = 0
   readonly #parts: SourceParts
   readonly #index: number
+  /** The filter's, once, as its `bytes` is a copy each time. */
+  readonly #program: Uint8Array | undefined
+  readonly #results = new Uint32Array(TURN)
   readonly #began = nanosecondsNow()
   /** The kernel's number, once the end is closed. */
   #dropped: number | undefined
@@ -42,6 +52,7 @@ export class CaptureSource {
     this.#parts = parts
     this.#index = index
     this.description = parts.description
+    this.#program = parts.filter?.bytes
   }
 
   get dropped(): number {
@@ -57,7 +68,8 @@ export class CaptureSource {
 
   /** Hands frames to the output until `end` is called; then those that wait in the kernel. Rejects when the end fails. */
   async run(output: CaptureOutput): Promise<void> {
-    const { end } = this.#parts
+    const { end, ended } = this.#parts
+    void ended?.then(() => this.end())
     if (!this.#ending) {
       this.#batches = end.batches({ details: true, max: TURN })
       for await (const batch of this.#batches) {
@@ -65,24 +77,42 @@ export class CaptureSource {
         if (this.#ending) break
       }
     }
-    if (this.#ending && !end.destroyed) await this.#empty(output)
+    if (!this.#ending) return
+    await this.#parts.stop?.()
+    if (!end.destroyed) await this.#empty(output)
   }
 
   /** Ends `run`. */
   end(): void {
     if (this.#ending) return
     this.#ending = true
-    this.#parts.stop?.()
     void this.#batches?.return()
   }
 
-  async #hand(frames: EncodedFrames, count: number, output: CaptureOutput): Promise<void> {
+  async #hand(frames: EncodedFrames, all: number, output: CaptureOutput): Promise<void> {
+    const count = this.#select(frames, all)
     let done = output.take(frames, 0, count, this.#index)
     while (done < count) {
       await output.room()
       done += output.take(frames, done, count, this.#index)
     }
     this.#count(frames, count)
+  }
+
+  /** Leaves only the frames that match. Returns how many. */
+  #select({ slab, spans, details }: EncodedFrames, count: number): number {
+    if (this.#program === undefined) return count
+    const matching = native.runFilter(this.#program, slab, spans, count, this.#results)
+    if (matching < 0) throw systemError(matching, 'filter', 'cannot run the filter')
+    if (matching === count) return count
+    let to = 0
+    for (let from = 0; from < count; from++) {
+      if (this.#results[from] === 0) continue
+      spans.copyWithin(2 * to, 2 * from, 2 * from + 2)
+      details?.copyWithin(4 * to, 4 * from, 4 * from + 4)
+      to++
+    }
+    return to
   }
 
   #count({ details }: EncodedFrames, count: number): void {
