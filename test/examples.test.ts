@@ -16,6 +16,14 @@ const expected: Record<string, string> = {
 10.0.2.1 received 'from box 3 to box 1' from 10.0.2.3
 10.0.2.2 received 'from box 3 to box 2' from 10.0.2.3
 br0 has the ports port1, port2, port3.`,
+  'capture-to-wireshark.mjs': `
+0x00000001\t8\t1
+0x00000002\t0\t1
+0x00000001\t8\t2
+0x00000002\t0\t2
+0x00000001\t8\t3
+0x00000002\t0\t3
+6 frames, 0 lost`,
   'hand-a-tap-to-a-child.mjs': `
 child: 45 bytes, with 'one'
 child: 45 bytes, with 'two'
@@ -66,22 +74,27 @@ const folder = join(packageFolder, 'examples')
 const files = readdirSync(folder).filter((name) => name.endsWith('.mjs'))
 const able = await needs('namespaces', 'unshare', 'mount')
 const tun = await needs('namespaces', 'unshare', 'mount', 'tun')
+const shark = await needs('namespaces', 'unshare', 'mount', 'tun', 'tshark')
 
 t.strictSame(files.sort(), Object.keys(expected).sort(), 'each example has its output here')
 
 for (const [name, output] of Object.entries(expected)) {
-  t.test(name, { ...(/^(tap|tun|hand|learning|lossy|vpn)/.test(name) ? tun : able) }, async (t) => {
-    const start = performance.now()
-    const { stdout, stderr, exitCode } = await runScratch(join(folder, name))
-    t.equal(exitCode, 0, stderr)
-    t.equal(stderr, '', 'it warns of nothing')
-    t.ok(printsAsExpected(stdout, output.trimStart()), 'it prints what it proves', {
-      printed: stdout,
-      expected: output,
-    })
-    t.ok(performance.now() - start < 10_000, 'it ends in seconds')
-    t.ok(readFileSync(join(folder, name), 'utf8').split('\n').length <= 90, 'it is short')
-  })
+  t.test(
+    name,
+    { ...(/^capture/.test(name) ? shark : /^(tap|tun|hand|learning|lossy|vpn)/.test(name) ? tun : able) },
+    async (t) => {
+      const start = performance.now()
+      const { stdout, stderr, exitCode } = await runScratch(join(folder, name))
+      t.equal(exitCode, 0, stderr)
+      t.equal(stderr, '', 'it warns of nothing')
+      t.ok(printsAsExpected(stdout, output.trimStart()), 'it prints what it proves', {
+        printed: stdout,
+        expected: output,
+      })
+      t.ok(performance.now() - start < 10_000, 'it ends in seconds')
+      t.ok(readFileSync(join(folder, name), 'utf8').split('\n').length <= 90, 'it is short')
+    },
+  )
 }
 
 t.test('the types of the examples fit', async (t) => {

@@ -1,7 +1,8 @@
 /** The options of `capture`, and their checks. */
 import { Namespace } from '../namespace/namespace.js'
 import { PacketEnd } from '../packets/end.js'
-import { type PacketCondition, PacketFilter, type PacketFilterInput, packetFilter } from '../packets/filter.js'
+import type { PacketCondition } from '../packets/filter/conditions.js'
+import { PacketFilter, type PacketFilterInput, packetFilter } from '../packets/filter.js'
 import { Pump } from '../pump/pump.js'
 import { checkLinkReference, type LinkReference } from '../rtnetlink/link-options.js'
 import type { RingOptions } from '../sockets/packet-options.js'
@@ -55,7 +56,18 @@ export interface CaptureOptions {
 }
 
 const subjects = ['link', 'tap', 'pump', 'end'] as const
-const keys = [...subjects, 'namespace', 'file', 'rotate', 'snapshotLength', 'promiscuous', 'filter', 'ring', 'comment', 'signal']
+const keys = [
+  ...subjects,
+  'namespace',
+  'file',
+  'rotate',
+  'snapshotLength',
+  'promiscuous',
+  'filter',
+  'ring',
+  'comment',
+  'signal',
+]
 
 export function checkCaptureOptions(options: CaptureOptions): void {
   checkOptions(options, 'options', keys)

@@ -1,7 +1,8 @@
 /** What a pump carries, captured by a tee. */
+
+import { deviceOf } from '../packets/end.js'
 import type { Pump } from '../pump/pump.js'
 import { createTee } from '../pump/tee.js'
-import { deviceOf } from '../packets/end.js'
 import { type CaptureOptions, described, filterOf } from './capture-options.js'
 import { WHOLE_FRAME } from './constants.js'
 import type { SourceParts } from './source.js'

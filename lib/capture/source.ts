@@ -1,10 +1,12 @@
 /** Frames of an end on their way into a capture. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+
+import { systemError } from '../errors.js'
+import { native } from '../native.js'
 import { batchParts } from '../packets/batch.js'
 import type { BatchIterator } from '../packets/batch-iterator.js'
-import type { PacketFilter } from '../packets/filter.js'
-import { native } from '../native.js'
-import { systemError } from '../errors.js'
 import { deviceOf, type PacketEnd } from '../packets/end.js'
+import type { PacketFilter } from '../packets/filter.js'
 import { nanosecondsNow } from './clock.js'
 import { type EncodedFrames, framesOf } from './encoder.js'
 import type { CaptureOutput } from './output.js'
@@ -12,8 +14,9 @@ import type { CaptureInterface, CaptureStatistics } from './types.js'
 
 /** Frames a turn. */
 const TURN = 256
-/** At the end of a capture, of an end that does not know when frames came: more than any queue of the kernel's usually has. */
-const MOST_TURNS = 1024
+/** How many turns what waits at the end may take: more frames than the queue of a tap or a socket has. */
+const MOST_TURNS = 64
+const USUAL_MTU = 1500
 
 /** What a capture reads: an end, and what is known about it. */
 export interface SourceParts {
@@ -121,19 +124,20 @@ export class CaptureSource {
     for (let i = 0; i < count; i++) this.frameBytes += details[4 * i + 2] as number
   }
 
-  /** What came before the end, and nothing that comes after it. */
+  /** What waits when the capture ends. */
   async #empty(output: CaptureOutput): Promise<void> {
-    const device = deviceOf(this.#parts.end)
-    const last = nanosecondsNow()
-    const parts = batchParts(device, 1500, TURN, true)
+    const { end, stop } = this.#parts
+    const device = deviceOf(end)
+    const parts = batchParts(device, USUAL_MTU, TURN, true)
     const { slab, spans } = parts
     const details = new Uint32Array((parts.details as Uint8Array).buffer)
-    for (let turns = 0; turns < MOST_TURNS; turns++) {
+    // An end that lets more in while it is read is not read for ever.
+    const most = stop === undefined ? MOST_TURNS : Number.POSITIVE_INFINITY
+    for (let turns = 1; turns <= most; turns++) {
       const count = device.read(slab, 0, spans, TURN, parts.details)
       if (count === 0) return
       await this.#hand({ slab, spans, details }, count, output)
-      const time = (BigInt(details[4 * count - 3] as number) << 32n) | BigInt(details[4 * count - 4] as number)
-      if (time > last) return
+      if (turns % 8 === 0) await nextTurn()
     }
   }
 
