@@ -247,6 +247,19 @@ test('long filters', (t) => {
   const random = seeded(4)
   const frames = Array.from({ length: 100 }, () => randomFrame(random, false))
   compare(longRules(), frames, (what) => t.fail(what.slice(0, 2000)))
+  // Jumps of every length around the longest that there is: when a test holds, when it does not, and both at once.
+  const zeros = [Buffer.alloc(400), Buffer.alloc(400).fill(1, 150), Buffer.alloc(299)]
+  const places = (count: number) => Array.from({ length: count }, (_, i) => ({ bytes: { offset: i, value: 0 } }))
+  const networks = (count: number) => Array.from({ length: count }, (_, i) => `fd00:${i.toString(16)}::/32`)
+  for (let count = 0; count < 16; count++) {
+    const rules: PacketCondition[] = [
+      { minimumLength: 300, all: places(120 + count) },
+      { minimumLength: 300, maximumLength: 500, all: places(120 + count) },
+      { minimumLength: 300, any: [{ not: { all: places(120 + count) } }, { maximumLength: 350 }] },
+      { source: ['10.0.0.1', ...networks(240 + count)] },
+    ]
+    compare(rules, [...zeros, ...frames], (what) => t.fail(what.slice(0, 2000)))
+  }
   const [filter] = longRules().map((rule) => packetFilter(rule))
   t.ok(
     filter?.instructions.some(({ code }) => code === 0x05),
