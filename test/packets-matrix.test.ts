@@ -1,23 +1,13 @@
 /** Frames of every size cross every pair of kinds of ends, joined by a pump, whole and in order. */
 import { createHash } from 'node:crypto'
-import { once } from 'node:events'
-import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
-import { type Test, test } from 'tap'
-import { createVeth } from '../dist/index.js'
-import type { Namespace } from '../dist/namespace/namespace.js'
+import { test } from 'tap'
 import type { PacketEnd } from '../dist/packets/end.js'
 import { startPump } from '../dist/pump/pump.js'
-import { openDatagramBatch } from '../dist/sockets/datagram-batch.js'
-import { openPacketSocket } from '../dist/sockets/packet-socket.js'
-import { createEndPair } from '../dist/sockets/pair.js'
-import { openQemuDatagram } from '../dist/sockets/qemu-datagram.js'
-import { openQemuStream } from '../dist/sockets/qemu-stream.js'
-import { openTap } from '../dist/tuntap/tap.js'
 import { eventually } from './support/counting.js'
+import { endKinds } from './support/end-kinds.js'
 import { needs } from './support/needs.js'
 import { scratch } from './support/scratch.js'
-import { folder } from './support/sockets.js'
 
 const able = await needs('namespaces', 'tun')
 
@@ -39,59 +29,6 @@ function frameOf(number: number): Buffer {
   for (let i = 14; i + 4 <= length; i += 61) frame.writeUInt32BE((Math.imul(number + 1, 2654435761) + i) >>> 0, i)
   return frame
 }
-
-interface Plugged {
-  /** What the pump gets. */
-  plug: PacketEnd
-  /** What is at the other end of its cable. */
-  station: PacketEnd
-}
-
-/** Two ends of each kind, joined by what that kind is joined by. `offload`: the pump's end has it, where it can. */
-const kinds: Record<string, (t: Test, namespace: Namespace, offload: boolean) => Promise<Plugged>> = {
-  async tap(_t, namespace, offload) {
-    const plug = await openTap({ namespace, name: `t${next()}`, mtu: 65_521, up: true, offload })
-    return { plug, station: await openPacketSocket({ namespace, link: plug.link, direction: 'inbound' }) }
-  },
-  async 'packet socket'(_t, namespace, offload) {
-    const number = next()
-    const both = { mtu: 65_535, up: true, namespace }
-    const [near, far] = await createVeth({ name: `p${number}`, ...both }, { name: `q${number}`, ...both })
-    return {
-      plug: await openPacketSocket({ namespace, link: near, direction: 'inbound', offload }),
-      station: await openPacketSocket({ namespace, link: far, direction: 'inbound' }),
-    }
-  },
-  async datagram(_t, namespace) {
-    const local = { address: '127.0.0.1', port: 0 }
-    const plug = await openDatagramBatch({ namespace, local })
-    const station = await openDatagramBatch({ namespace, local, remote: plug.local })
-    plug.remote = station.local
-    return { plug, station }
-  },
-  async 'QEMU datagram'(t) {
-    const path = await folder(t)
-    const [near, far] = [join(path, 'near'), join(path, 'far')]
-    return {
-      plug: await openQemuDatagram({ path: near, remote: far }),
-      station: await openQemuDatagram({ path: far, remote: near }),
-    }
-  },
-  async 'QEMU stream'(t) {
-    const path = join(await folder(t), 'socket')
-    const plug = await openQemuStream({ path, server: true })
-    const station = await openQemuStream({ path })
-    if (!plug.connected) await once(plug, 'connect')
-    return { plug, station }
-  },
-  async pair(_t, _namespace, offload) {
-    const [plug, station] = createEndPair({ offload })
-    return { plug, station }
-  },
-}
-
-let numbers = 0
-const next = () => ++numbers
 
 /** Writes all frames to one station and reads them from the other. Not more is under way than every kind has room for. */
 async function crosses(from: PacketEnd, to: PacketEnd): Promise<string> {
@@ -130,11 +67,11 @@ async function crosses(from: PacketEnd, to: PacketEnd): Promise<string> {
 }
 
 for (const offload of [false, true]) {
-  for (const [fromKind, makeFrom] of Object.entries(kinds)) {
+  for (const [fromKind, makeFrom] of Object.entries(endKinds)) {
     test(`from ${fromKind} to every kind${offload ? ', with offload' : ''}`, able, async (t) => {
       const namespace = await scratch(t)
       namespace.sysctl.set('net.ipv6.conf.default.disable_ipv6', 1)
-      for (const [toKind, makeTo] of Object.entries(kinds)) {
+      for (const [toKind, makeTo] of Object.entries(endKinds)) {
         const [from, to] = [await makeFrom(t, namespace, offload), await makeTo(t, namespace, offload)]
         const pump = startPump(from.plug, to.plug)
         t.equal(await crosses(from.station, to.station), 'all came', `${fromKind} → ${toKind}`)
