@@ -24,6 +24,10 @@ constexpr uint32_t kCutFrames = 1400;
 // Errors of a read, one after the other, before the end is given up: most are told once, such as a link that goes down.
 constexpr uint32_t kMostFailures = 64;
 
+// Batches in a row in which nothing could be joined, before only one of kPasses is looked at.
+constexpr uint32_t kMostVain = 16;
+constexpr uint32_t kPasses = 8;
+
 void Add(std::atomic<uint64_t>& counter, uint64_t value) {
   // The thread is alone in writing, so that this needs no locked instruction.
   if (value != 0) counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
@@ -61,8 +65,10 @@ void Flow::Retire() {
 void Flow::Set(const FlowSettings& settings) {
   delete filter_;
   filter_ = settings.filter;
-  joins_ =
-      settings.joining == Joining::kAlways || (settings.joining == Joining::kWhereWorth && source_.worth_joining());
+  // Frames that come whole are worth it, as one large frame costs the receiver little more than a small one.
+  joining_ = settings.joining;
+  joins_ = joining_ == Joining::kAlways ||
+           (joining_ == Joining::kWhereWorth && (source_.offloads() == 0 || source_.worth_joining()));
   if (target_.offloads() == 0) joins_ = false;
   if (joins_ && joined_ == nullptr) joined_ = Map(kJoinedSize);
   if (joined_ == nullptr) joins_ = false;
@@ -194,9 +200,10 @@ void Flow::Send(const uint8_t* slab, size_t size, uint32_t count) {
   written_spans_ = spans_;
   start_ = 0;
   count_ = count;
-  if (joins_ && count > 1) {
+  if (joins_ && count > 1 && TriesToJoin()) {
     const int joined = Coalesce(slab, size, spans_, count, source_.layer3(), target_.offloads(), joined_, kJoinedSize,
                                 0, joined_spans_, kMostFrames);
+    vain_ = joined > 0 && static_cast<uint32_t>(joined) < count ? 0 : vain_ + 1;
     if (joined > 0) {
       data_ = joined_;
       slab_ = nullptr;
@@ -206,6 +213,12 @@ void Flow::Send(const uint8_t* slab, size_t size, uint32_t count) {
     }
   }
   WriteRest();
+}
+
+// Looking costs a tenth of a frame. Where nothing was found for a while, only some batches are looked at.
+bool Flow::TriesToJoin() {
+  if (joining_ == Joining::kAlways || vain_ < kMostVain) return true;
+  return ++passed_ % kPasses == 0;
 }
 
 void Flow::WriteRest() {

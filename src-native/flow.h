@@ -9,8 +9,8 @@
 
 namespace netkit {
 
-// Whether segments are joined for a target that takes large frames: never; when the source says that it is worth it;
-// always.
+// Whether segments are joined for a target that takes large frames: never; when they come whole, and as long as it is
+// of use; always.
 enum class Joining : uint32_t { kNever = 0, kWhereWorth = 1, kAlways = 2 };
 
 struct FlowSettings {
@@ -92,6 +92,7 @@ class Flow {
   void ImpairOne(const uint8_t* frame, Span span, uint64_t now);
   bool MustBeCut(const OffloadHeader& header, size_t length) const;
   void Send(const uint8_t* slab, size_t size, uint32_t count);
+  bool TriesToJoin();
   void WriteRest();
   void Copy(const uint8_t* slab, size_t size, uint32_t count, uint32_t point);
   void Fail(Side side, int error);
@@ -103,7 +104,9 @@ class Flow {
   PacketFilter* filter_ = nullptr;
   Impairment* impairment_ = nullptr;
   bool impairs_ = false;  // there is something for it to do
+  Joining joining_ = Joining::kWhereWorth;
   bool joins_ = false;
+  uint32_t vain_ = 0, passed_ = 0;  // batches in which there was nothing to join, and that were not looked at
   FlowTee tees_[kMostTees] = {};
   uint32_t tee_count_ = 0;
 

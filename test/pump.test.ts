@@ -34,6 +34,7 @@ for (const [left, right] of [
     t.match(ends.a.stats(), { framesRead: forward.frames, bytesRead: forward.bytes })
     t.match(ends.b.stats(), { framesRead: backward.frames, bytesRead: backward.bytes })
     if (left) t.ok(forward.bytes / forward.frames > 3000, 'frames are large')
+    else if (right) t.ok(ends.b.stats().framesWritten < forward.frames / 2, 'segments are joined')
     await pump.close()
     t.match(await pump.done, { reason: 'closed' })
   })
@@ -251,6 +252,24 @@ test('a link that is down refuses, and goes on when it is up', tun, async (t) =>
   await a.link.set({ up: true })
   t.equal((await left.exec('ping', ['-c1', '-W2', '10.0.1.2'])).exitCode, 0)
   await pump.close()
+})
+
+test('everything goes in the middle of a flood', tun, async (t) => {
+  for (const which of ['tap1', 'tap2', 'close', 'end'] as const) {
+    const { left, right, a, b } = await cable(t)
+    const pump = startPump(a, b)
+    const stop = new AbortController()
+    const options = { signal: stop.signal }
+    const flood = left.exec('timeout', ['20', 'ping', '-f', '-s', '1400', '10.0.1.2'], options).catch(() => {})
+    t.ok(await eventually(() => pump.stats().backward.frames > 500))
+    if (which === 'close') await pump.close()
+    else if (which === 'end') await b.close()
+    else await ipDo(which === 'tap1' ? left : right, 'link', 'delete', which)
+    const { reason } = await pump.done
+    t.equal(reason, which === 'close' ? 'closed' : which === 'end' ? 'end-closed' : 'end-gone')
+    stop.abort()
+    await Promise.all([a.close(), b.close(), flood])
+  }
 })
 
 test('the namespace is deleted under it', tun, async (t) => {

@@ -21,7 +21,7 @@ export interface PumpFunctions {
   /**
    * What becomes of the frames of a direction (0, 1). `values`: the chances of loss, duplicate, reorder and corrupt, of 2^32 - 1; delay
    * and jitter in nanoseconds; bits per second (0: no limit), bytes of burst; the most frames and bytes that may wait; joining (0: never,
-   * 1: where the source asks for it, 2: always); whether the seed that follows is to be taken, its low and its high 32 bits.
+   * 1: where it is of use, 2: always); whether the seed that follows is to be taken, its low and its high 32 bits.
    * `program`: struct sock_filter[], or empty. -EINVAL or -EOPNOTSUPP for a program that cannot run here.
    */
   setPump(pump: NativePump, direction: number, values: Float64Array, program: Uint8Array): number
