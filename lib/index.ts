@@ -79,7 +79,7 @@ export {
   type Segmentation,
 } from './packets/offload-header.js'
 export type { ReceivedDescriptors } from './packets/received.js'
-export type { PeerCredentials, UnixType } from './packets/unix.js'
+export { createSocketPair, type PeerCredentials, type SocketPairOptions, type UnixType } from './packets/unix.js'
 export type { DescriptorStats } from './packets/unix-socket.js'
 export { macNumber } from './packets/views/bytes.js'
 export { fillTransportChecksum, isTransportChecksumRight } from './packets/views/checksum.js'

@@ -6,9 +6,10 @@ import { AbortError, hasCode, systemError, throwIfAborted } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import { native } from '../native.js'
 import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError, valueError } from '../validate.js'
-import type { ReceivedDescriptors } from './received.js'
+import { type ReceivedDescriptors, takeOver } from './received.js'
 import {
   checkUnixPath,
+  createSocketPair,
   encodeUnixAddress,
   type PeerCredentials,
   peerOf,
@@ -354,8 +355,7 @@ export function openDescriptorChannel(options: { fd: number }): DescriptorChanne
   const { fd } = options
   checkInteger(fd, 'options.fd', 0, 0x7fffffff)
   const type = unixTypeOf(fd, 'options.fd')
-  const result = native.adoptDescriptor(fd, 0)
-  if (result < 0) throw systemError(result, 'fcntl', `cannot take over descriptor ${fd}`)
+  takeOver(fd, false)
   return new DescriptorChannel(new UnixSocket(fd, type, `the channel on descriptor ${fd}`))
 }
 
@@ -364,11 +364,6 @@ export function createDescriptorChannels(options: { type?: ChannelType } = {}): 
   checkOptions(options, 'options', ['type'])
   const { type = 'seqpacket' } = options
   checkOneOf(type, 'options.type', ['stream', 'seqpacket'])
-  const ends = new Uint32Array(2)
-  const result = native.createSocketPair(unixTypes[type], ends)
-  if (result < 0) throw systemError(result, 'socketpair', 'cannot make a pair of Unix sockets')
-  const [first, second] = [...ends].map(
-    (fd) => new DescriptorChannel(new UnixSocket(fd, type, `the channel on descriptor ${fd}`)),
-  )
-  return [first as DescriptorChannel, second as DescriptorChannel]
+  const [first, second] = createSocketPair({ type })
+  return [openDescriptorChannel({ fd: first }), openDescriptorChannel({ fd: second })]
 }

@@ -48,6 +48,7 @@ async function withChannel<T>(
   // A duplicate, because libuv watches a number once only, and Node's is watched already.
   const copy = native.duplicateDescriptor(fd)
   if (copy < 0) throw systemError(copy, 'fcntl', `cannot use descriptor ${fd}`)
+  native.disownDescriptor(copy)
   return useOnce(openDescriptorChannel({ fd: copy }), use)
 }
 

@@ -1,4 +1,5 @@
 /** Descriptors that came from another process, until somebody takes them. */
+import { systemError } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import { native } from '../native.js'
 
@@ -39,10 +40,18 @@ class Holder {
 }
 
 /**
- * From here on the caller answers for a descriptor, if it came in a message; it stays the environment's. Whether it did.
+ * Makes the environment the owner of a descriptor that is the user's, or that came in a message, and the caller the one who closes it. It
+ * becomes close-on-exec and, with `nonBlocking`, non-blocking for all who share it. ERR_INVALID_STATE when another object here holds
+ * it; EBADF.
  */
-export function takeDescriptor(fd: number): boolean {
-  return holders.get(fd)?.take(fd) === true
+export function takeOver(fd: number, nonBlocking: boolean): void {
+  if (holders.get(fd)?.take(fd) !== true && native.disownDescriptor(fd)) {
+    native.ownDescriptor(fd)
+    const error = new Error(`descriptor ${fd} is held already: its holder has to release() it first`)
+    throw Object.assign(error, { code: 'ERR_INVALID_STATE' })
+  }
+  const result = native.adoptDescriptor(fd, nonBlocking ? 1 : 0)
+  if (result < 0) throw systemError(result, 'fcntl', `cannot take over descriptor ${fd}`)
 }
 
 /**

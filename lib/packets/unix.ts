@@ -3,7 +3,7 @@ import { systemError } from '../errors.js'
 import { native } from '../native.js'
 import { decodeInt, LITTLE_ENDIAN } from '../netlink/bytes.js'
 import { SOL_SOCKET } from '../netlink/socket.js'
-import { checkString, valueError } from '../validate.js'
+import { checkOneOf, checkOptions, checkString, valueError } from '../validate.js'
 
 /** Of sys/socket.h and asm-generic/socket.h, the same on x64 and arm64. A test compares every value with the header's. */
 export const unixConstants = {
@@ -82,4 +82,28 @@ export function peerOf(fd: number): PeerCredentials | undefined {
   if (native.getSocketOption(fd, SOL_SOCKET, unixConstants.SO_PEERCRED, value) !== 12) return undefined
   const [pid = 0, uid = 0, gid = 0] = new Uint32Array(value.buffer, value.byteOffset, 3)
   return { pid, uid, gid }
+}
+
+/** Options of `createSocketPair`. */
+export interface SocketPairOptions {
+  /** Default: 'stream'. */
+  type?: UnixType
+}
+
+/**
+ * Two connected Unix sockets (socketpair(2)): one for an end here, which takes it over (`openQemuStream({ fd })`,
+ * `openQemuDatagram({ fd })`, `openDescriptorChannel({ fd })`), and one for a child's `stdio`. Both are the caller's, to be closed with
+ * `fs.closeSync`; they are non-blocking, and close-on-exec until `stdio` gives them to a child.
+ *
+ * @throws NetkitError EMFILE
+ */
+export function createSocketPair(options: SocketPairOptions = {}): [number, number] {
+  checkOptions(options, 'options', ['type'])
+  const { type = 'stream' } = options
+  checkOneOf(type, 'options.type', Object.keys(unixTypes) as UnixType[])
+  const ends = new Uint32Array(2)
+  const result = native.createSocketPair(unixTypes[type], ends)
+  if (result < 0) throw systemError(result, 'socketpair', 'cannot make a pair of Unix sockets')
+  for (const fd of ends) native.disownDescriptor(fd)
+  return [...ends] as [number, number]
 }

@@ -1,5 +1,5 @@
 /** QEMU's `-netdev dgram`: one datagram, one Ethernet frame, over Unix sockets and UDP. */
-import { systemError, throwIfAborted } from '../errors.js'
+import { throwIfAborted } from '../errors.js'
 import { handleOf } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { currentNamespace } from '../namespace/open.js'
@@ -7,6 +7,7 @@ import { checkHost } from '../namespace/resolve.js'
 import { native } from '../native.js'
 import { PacketDevice, type PacketStats } from '../packets/device.js'
 import { PacketEnd } from '../packets/end.js'
+import { takeOver } from '../packets/received.js'
 import { checkUnixPath, encodeUnixAddress, shownPath, unixConstants, unixTypeOf } from '../packets/unix.js'
 import { checkInteger, checkOptions, valueError } from '../validate.js'
 import { datagramFlags } from './constants.js'
@@ -142,8 +143,7 @@ async function openUnix(options: QemuDatagramOptions): Promise<QemuDatagram> {
   if (given !== undefined) {
     const type = unixTypeOf(given, 'options.fd')
     if (type === 'stream') throw valueError('options.fd', given, 'is a stream socket: see openQemuStream')
-    const result = native.adoptDescriptor(given, 1)
-    if (result < 0) throw systemError(result, 'fcntl', `descriptor ${given} cannot be used`)
+    takeOver(given, true)
     setBuffers(given, options)
     const end = native.createDatagramEnd(given, datagramFlags.unix | datagramFlags.connected)
     return new QemuDatagram(new PacketDevice({ end, fd: given, name: `unix:${given}` }), options, () => {}, false)

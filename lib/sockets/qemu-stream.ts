@@ -8,6 +8,7 @@ import { native } from '../native.js'
 import { decodeInt } from '../netlink/bytes.js'
 import { SOL_SOCKET } from '../netlink/socket.js'
 import { PacketEnd } from '../packets/end.js'
+import { takeOver } from '../packets/received.js'
 import { unixConstants } from '../packets/unix.js'
 import { checkBoolean, checkInteger, checkOptions, valueError } from '../validate.js'
 import { checkSocketEnd, closeOnAbort, type SocketEndOptions, socketEndKeys } from './setup.js'
@@ -126,8 +127,7 @@ function adopt(fd: number): void {
   const result = native.getSocketOption(fd, SOL_SOCKET, unixConstants.SO_TYPE, type)
   if (result < 0) throw systemError(result, 'getsockopt', `descriptor ${fd} cannot be used as a socket`)
   if (decodeInt(type) !== unixConstants.SOCK_STREAM) throw valueError('options.fd', fd, 'is no stream socket')
-  const error = native.adoptDescriptor(fd, 1)
-  if (error < 0) throw systemError(error, 'fcntl', `descriptor ${fd} cannot be used`)
+  takeOver(fd, true)
 }
 
 /**

@@ -9,7 +9,7 @@ import { currentNamespace, openNamespace } from '../namespace/open.js'
 import { native } from '../native.js'
 import { OFFLOAD_HEADER_SIZE } from '../packets/constants.js'
 import type { PacketDevice } from '../packets/device.js'
-import { takeDescriptor } from '../packets/received.js'
+import { takeOver } from '../packets/received.js'
 import { configureLink } from '../rtnetlink/configure.js'
 import { checkInteger, checkOptions, typeError, valueError } from '../validate.js'
 import { tunConstants } from './constants.js'
@@ -78,17 +78,6 @@ function identify(fd: number, kind: Kind): Identity {
   throw valueError('fd', fd, `${found.name} is a ${kind === 'tap' ? 'tun: adoptTun' : 'tap: adoptTap'} takes it`)
 }
 
-/** Becomes the owner of a descriptor. It must not have another one in this environment. */
-function own(fd: number): void {
-  if (!takeDescriptor(fd) && native.disownDescriptor(fd)) {
-    native.ownDescriptor(fd)
-    const error = new Error(`descriptor ${fd} is held already: its holder has to release() it first`)
-    throw Object.assign(error, { code: 'ERR_INVALID_STATE' })
-  }
-  const result = native.adoptDescriptor(fd, 1)
-  if (result < 0) throw systemError(result, 'fcntl', `cannot adopt descriptor ${fd}`)
-}
-
 /** Where the interface is, if this process may know. */
 async function placeOf(fd: number, name: string, given: Namespace | undefined): Promise<Place> {
   let namespace = given
@@ -129,7 +118,7 @@ async function adoptDevice(kind: Kind, options: AdoptOptions): Promise<OpenDevic
   const taken: number[] = []
   try {
     for (const fd of fds) {
-      own(fd)
+      takeOver(fd, true)
       taken.push(fd)
     }
     const place = await placeOf(fds[0] as number, name, options.namespace)

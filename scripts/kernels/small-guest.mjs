@@ -11,7 +11,7 @@ import { cpio } from './cpio.mjs'
 import { modulesInOrder } from './initramfs.mjs'
 import { checkTools, kernelHere, kernelOf, series, Unavailable } from './kernel.mjs'
 
-const wanted = ['virtio_pci', 'virtio_net']
+const wanted = ['virtio_pci', 'virtio_net', 'virtio_console']
 
 /** The newest kernel that was fetched, or undefined; and why there is no guest, or undefined. */
 export function findKernel() {

@@ -1,7 +1,7 @@
 #!/bin/busybox sh
-# The first process of a small guest (small-guest.mjs packs it): loads virtio-net, and then obeys the second serial port: each line is
-# a command, whose output comes back, and then a line with its exit code. On the kernel's command line, address=ADDRESS/LENGTH and
-# ping=ADDRESS do the usual things without a second port, and the guest powers off.
+# The first process of a small guest (small-guest.mjs packs it): loads virtio-net, and then obeys the first port of a
+# virtio console: each line is a command, whose output comes back, and then a line with its exit code. On the kernel's command line,
+# address=ADDRESS/LENGTH and ping=ADDRESS do the usual things without such a port, and the guest powers off.
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
@@ -33,8 +33,13 @@ if [ -n "$ping" ]; then
   poweroff -f
 fi
 
-stty -F /dev/ttyS1 raw -echo
-exec 3<>/dev/ttyS1
+# Not a serial port: QEMU's loses what comes while the guest is slow.
+tries=0
+while [ ! -e /dev/vport0p1 ] && [ $tries -lt 500 ]; do
+  tries=$((tries + 1))
+  sleep 0.02
+done
+exec 3<>/dev/vport0p1
 echo '=end= 0' >&3
 while read -r line <&3; do
   eval "$line" >/tmp/output 2>&1 </dev/null
