@@ -1,11 +1,12 @@
 /** QEMU's -netdev dgram, with Node's and Python's sockets as the other side. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, lstatSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, lstatSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { native } from '../dist/native.js'
+import { createSocketPair } from '../dist/packets/unix.js'
 import { openQemuDatagram, type QemuDatagram } from '../dist/sockets/qemu-datagram.js'
 import { eventually, leavesNoDescriptor } from './support/counting.js'
 import { needs } from './support/needs.js'
@@ -75,18 +76,17 @@ test('frames of every size', async (t) => {
 })
 
 test('a descriptor', async (t) => {
-  const both = new Uint32Array(2)
-  native.createSocketPair(2, both)
-  const [a, b] = [await openQemuDatagram({ fd: both[0] ?? -1 }), await openQemuDatagram({ fd: both[1] ?? -1 })]
+  const both = createSocketPair({ type: 'datagram' })
+  const [a, b] = [await openQemuDatagram({ fd: both[0] }), await openQemuDatagram({ fd: both[1] })]
   t.ok(await cross(a, b, everySize(65_535), 1e9))
   await a.close()
   const refused = b.writeBatch(alike(2))
   t.equal(refused, 2, 'nobody is there any more')
   t.match(b.stats(), { refused: 2, lastRefusal: { code: 'ENOTCONN' } })
   await b.close()
-  native.createSocketPair(1, both)
-  await t.rejects(openQemuDatagram({ fd: both[0] ?? -1 }), { code: 'ERR_INVALID_ARG_VALUE' })
-  for (const fd of both) native.closeDescriptorNow(fd)
+  const other = createSocketPair({ type: 'stream' })
+  await t.rejects(openQemuDatagram({ fd: other[0] }), { code: 'ERR_INVALID_ARG_VALUE' })
+  for (const fd of other) closeSync(fd)
   await t.rejects(openQemuDatagram({ fd: 999_999 }), { code: 'EBADF' })
 })
 

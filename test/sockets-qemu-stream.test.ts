@@ -1,12 +1,12 @@
 /** QEMU's -netdev stream, with Node's sockets as the other side. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, writeFileSync } from 'node:fs'
 import { createConnection, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
-import { native } from '../dist/native.js'
+import { createSocketPair } from '../dist/packets/unix.js'
 import { serveQemuStream } from '../dist/sockets/qemu-server.js'
 import { openQemuStream, type QemuStream } from '../dist/sockets/qemu-stream.js'
 import { eventually, leavesNoDescriptor } from './support/counting.js'
@@ -298,9 +298,8 @@ test('a server for many', async (t) => {
 })
 
 test('a descriptor', async (t) => {
-  const ends = new Uint32Array(2)
-  native.createSocketPair(1, ends)
-  const [a, b] = [await openQemuStream({ fd: ends[0] ?? -1 }), await openQemuStream({ fd: ends[1] ?? -1 })]
+  const ends = createSocketPair({ type: 'stream' })
+  const [a, b] = [await openQemuStream({ fd: ends[0] }), await openQemuStream({ fd: ends[1] })]
   t.ok(await cross(a, b, everySize(3000), 1e9))
   const [fd] = await a.release()
   t.ok(fd === ends[0] && a.destroyed)
@@ -308,9 +307,9 @@ test('a descriptor', async (t) => {
   const again = await openQemuStream({ fd: fd ?? -1 })
   t.same(await take(again, 1), alike(1), 'what was given away goes on elsewhere')
   await Promise.all([again.close(), b.close()])
-  native.createSocketPair(2, ends)
-  await t.rejects(openQemuStream({ fd: ends[0] ?? -1 }), { code: 'ERR_INVALID_ARG_VALUE' })
-  for (const fd of ends) native.closeDescriptorNow(fd)
+  const other = createSocketPair({ type: 'datagram' })
+  await t.rejects(openQemuStream({ fd: other[0] }), { code: 'ERR_INVALID_ARG_VALUE' })
+  for (const fd of other) closeSync(fd)
   await t.rejects(openQemuStream({ fd: 999_999 }), { code: 'EBADF' })
 })
 
