@@ -14,7 +14,7 @@ namespace {
 // Marks the objects that wrap an End.
 constexpr napi_type_tag kTag = {0x6e65746b69745f65, 0xb1d7204c83f59a6e};
 
-// Where one frame is cut into segments: one for each thread, made when it is first needed.
+// Where frames are cut into segments: one for each thread, made when it is first needed.
 class Scratch {
  public:
   static constexpr size_t kSize = 256 * 1024;
@@ -41,6 +41,9 @@ class Scratch {
 
 thread_local Scratch scratch;
 
+// Frames that are cut before the segments are written.
+constexpr uint32_t kRun = 256;
+
 bool HeaderOf(const uint8_t* slab, size_t size, const Span& span, OffloadHeader* header) {
   if (!span.has_header() || span.offset < kOffloadHeaderSize || span.offset > size) return false;
   memcpy(header, slab + span.offset - kOffloadHeaderSize, sizeof(*header));
@@ -58,38 +61,56 @@ void CountRefused(End& end, uint32_t frames, int error) {
   end.counters().last_refusal.store(error, std::memory_order_relaxed);
 }
 
-// One frame in segments. Returns 1 when it is dealt with, else a negated errno.
-int WriteSegments(End& end, const uint8_t* slab, size_t size, const Span& span) {
-  OffloadHeader header;
-  const size_t length = span.length();
-  if (!HeaderOf(slab, size, span, &header) || length > size - span.offset) {
-    CountRefused(end, 1, EINVAL);
-    return 1;
-  }
+// Frames in segments, those of several frames together, because an end may take many at once. Returns how many frames
+// are dealt with, or a negated errno when there is not one.
+int WriteSegments(End& end, const uint8_t* slab, size_t size, const Span* spans, uint32_t count) {
   if (!scratch.Prepare()) {
-    CountRefused(end, 1, ENOMEM);
-    return 1;
+    CountRefused(end, count, ENOMEM);
+    return static_cast<int>(count);
   }
-  const int made = Segment(slab + span.offset, length, end.layer3(), header, scratch.slab(), Scratch::kSize, 0,
-                           scratch.spans(), Scratch::kFrames);
-  if (made < 0) {
-    CountRefused(end, 1, -made);
-    return 1;
+  // How many segments there are up to the end of each frame.
+  uint32_t ends[kRun];
+  uint32_t frames = 0;
+  uint32_t segments = 0;
+  for (size_t position = 0; frames < count && frames < kRun; frames++) {
+    const Span& span = spans[frames];
+    const size_t length = span.length();
+    Span* const next = scratch.spans() + segments;
+    OffloadHeader header;
+    int made = -EINVAL;
+    if (HeaderOf(slab, size, span, &header) && length <= size - span.offset) {
+      made = Segment(slab + span.offset, length, end.layer3(), header, scratch.slab(), Scratch::kSize, position, next,
+                     Scratch::kFrames - segments);
+    }
+    if (made < 0 && frames > 0) break;  // in a turn of its own: there may be no room beside the others
+    if (made < 0) {
+      CountRefused(end, 1, -made);
+      return 1;
+    }
+    segments += static_cast<uint32_t>(made);
+    ends[frames] = segments;
+    if (made > 0) position = next[made - 1].offset + next[made - 1].length();
   }
-  const uint32_t segments = static_cast<uint32_t>(made);
-  for (uint32_t done = 0; done < segments;) {
+
+  uint32_t done = 0;
+  int error = -EAGAIN;
+  while (done < segments) {
     const int written = end.Write(scratch.slab(), Scratch::kSize, scratch.spans() + done, segments - done);
-    if (written > 0) {
-      done += static_cast<uint32_t>(written);
-    } else if (done == 0 && written < 0) {
-      return written;
-    } else {
-      // The end filled up in the middle: the rest is lost, as on a cable, because the frame cannot be taken back.
-      CountRefused(end, segments - done, written < 0 ? -written : EAGAIN);
+    if (written <= 0) {
+      if (written < 0) error = written;
       break;
     }
+    done += static_cast<uint32_t>(written);
   }
-  return 1;
+  if (done == segments) return static_cast<int>(frames);
+  uint32_t dealt = 0;
+  while (ends[dealt] <= done) dealt++;
+  if (done > (dealt > 0 ? ends[dealt - 1] : 0)) {
+    // The end filled up in the middle: the rest is lost, as on a cable, because the frame cannot be taken back.
+    CountRefused(end, ends[dealt] - done, -error);
+    dealt++;
+  }
+  return dealt > 0 ? static_cast<int>(dealt) : error;
 }
 
 }  // namespace
@@ -98,17 +119,14 @@ int WriteFrames(End& end, const uint8_t* slab, size_t size, const Span* spans, u
   const uint32_t offloads = end.offloads();
   uint32_t done = 0;
   while (done < count) {
-    uint32_t run = done;
-    while (run < count && IsTakenAsIs(slab, size, spans[run], offloads)) run++;
-    int result;
-    if (run > done) {
-      result = end.Write(slab, size, spans + done, run - done);
-    } else {
-      result = WriteSegments(end, slab, size, spans[done]);
-    }
+    const bool as_is = IsTakenAsIs(slab, size, spans[done], offloads);
+    uint32_t run = done + 1;
+    while (run < count && IsTakenAsIs(slab, size, spans[run], offloads) == as_is) run++;
+    const int result = as_is ? end.Write(slab, size, spans + done, run - done)
+                             : WriteSegments(end, slab, size, spans + done, run - done);
     if (result <= 0) return done > 0 ? static_cast<int>(done) : result < 0 ? result : -EAGAIN;
     done += static_cast<uint32_t>(result);
-    if (done < run) break;  // full for now
+    if (as_is && done < run) break;  // full for now
   }
   return static_cast<int>(done);
 }

@@ -127,8 +127,9 @@ test('a tun with offload', tun, async (t) => {
   a.pipe(b)
   b.pipe(a)
   await transfers(t, red, blue, '10.0.1.2', megabytes)
-  await transfers(t, blue, red, '10.0.1.1', megabytes)
+  // Before the acknowledgements of the other way.
   t.ok(a.stats().bytesRead / a.stats().framesRead > 2000, 'one side has long packets')
+  await transfers(t, blue, red, '10.0.1.1', megabytes)
   t.ok(b.stats().bytesWritten / b.stats().framesWritten < 1501, 'the other has not')
   await Promise.all([a.close(), b.close()])
 })
