@@ -74,11 +74,14 @@ export interface Ran {
   exitCode: number | null
 }
 
-/** Runs a file in a network namespace and a mount namespace of its own, with an empty /run: names stay inside too. */
+/**
+ * Runs a file in a network namespace and a mount namespace of its own, with an empty /run, which it runs in: names and files
+ * stay inside too.
+ */
 export async function runScratch(file: string, args: readonly string[] = [], env?: NodeJS.ProcessEnv): Promise<Ran> {
   const box = await createNamespace()
   try {
-    const setUp = 'mount -t tmpfs -o mode=755 tmpfs /run && exec "$@"'
+    const setUp = 'mount -t tmpfs -o mode=755 tmpfs /run && cd /run && exec "$@"'
     const wrapper = ['--mount', '--propagation', 'private', 'sh', '-c', setUp, 'sh']
     const options = { cwd: packageFolder, timeout: 30_000, ...(env === undefined ? {} : { env }) }
     return await box.exec('unshare', [...wrapper, process.execPath, file, ...args], options)
