@@ -5,14 +5,13 @@
 #include <fcntl.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
-#include <linux/mount.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "arguments.h"
 #include "environment.h"
@@ -22,12 +21,16 @@ namespace netkit {
 
 namespace {
 
+// linux/mount.h and asm-generic/unistd.h, since Linux 5.2: headers that are older do to compile this.
+constexpr long kFsopen = 430, kFsconfig = 431, kFsmount = 432;
+constexpr unsigned int kFsopenCloexec = 1, kFsmountCloexec = 1, kFsconfigCreate = 6;
+
 // A filesystem that is mounted nowhere. Returns a descriptor of its root, or a negated errno.
 int MountApart(const char* type) {
-  const Descriptor context(static_cast<int>(syscall(SYS_fsopen, type, FSOPEN_CLOEXEC)));
+  const Descriptor context(static_cast<int>(syscall(kFsopen, type, kFsopenCloexec)));
   if (!context.valid()) return -errno;
-  if (syscall(SYS_fsconfig, context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return -errno;
-  const long root = syscall(SYS_fsmount, context.get(), FSMOUNT_CLOEXEC, 0);
+  if (syscall(kFsconfig, context.get(), kFsconfigCreate, nullptr, nullptr, 0) != 0) return -errno;
+  const long root = syscall(kFsmount, context.get(), kFsmountCloexec, 0);
   return root < 0 ? -errno : static_cast<int>(root);
 }
 
