@@ -415,11 +415,14 @@ test('tshark sees what is written', shark, async (t) => {
   const { namespace, left, right } = await quietPair(t)
   const socket = await open(t, { link: left })
   const args = ['-i', 'right', '-c', '3', '-T', 'fields', '-e', 'frame.len', '-e', 'vlan.id', '-e', 'eth.type']
-  const child = namespace.exec('tshark', [...args, '-a', 'duration:20'], { check: true })
+  // A sanitizer's library is for Node.js alone.
+  const { LD_PRELOAD: _, ...env } = process.env
+  const child = namespace.exec('tshark', [...args, '-a', 'duration:20'], { check: true, env, timeout: 25_000 })
   const writing = setInterval(
     () => socket.writeBatch([filled(1, 60), filled(2, 1514), tagged(filled(3, 100), 77)]),
     200,
   )
+  t.teardown(() => clearInterval(writing))
   const { stdout } = await child
   clearInterval(writing)
   t.equal(right.name, 'right')
