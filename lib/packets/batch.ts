@@ -131,7 +131,10 @@ export class FrameBatch implements Iterable<Buffer> {
     const details = parts.details === undefined ? undefined : new Uint8Array(DETAIL * numbers.length)
     for (let to = 0; to < numbers.length; to++) {
       const from = numbers[to] as number
-      checkInteger(from, `which[${to}]`, 0, this.length - 1)
+      // A name for each frame would cost more than the rest.
+      if (!(Number.isInteger(from) && from >= 0 && from < this.length)) {
+        checkInteger(from, `which[${to}]`, 0, this.length - 1)
+      }
       spans[2 * to] = parts.spans[2 * from] as number
       spans[2 * to + 1] = parts.spans[2 * from + 1] as number
       details?.set((parts.details as Uint8Array).subarray(DETAIL * from, DETAIL * (from + 1)), DETAIL * to)
