@@ -1,8 +1,12 @@
 /** What README and the documentation promise in one line each, by the names that they use: who copies them is not disappointed. */
 import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import t from 'tap'
 import {
+  capture,
   createBridge,
   createLink,
   createNamespace,
@@ -15,6 +19,9 @@ import {
   openNamespace,
   openTap,
   openTun,
+  pcapngWriter,
+  readCapture,
+  startPump,
 } from '../dist/index.js'
 import { needs } from './support/needs.js'
 import { refused, VALUE, type Wrong } from './support/refused.js'
@@ -271,6 +278,65 @@ t.test('tap and tun', await needs('namespaces', 'tun', 'ip'), async (t) => {
   tap.unpipe(otherTap)
   await Promise.all([tap.close(), otherTap.close(), tun.close()])
   t.equal(await red.links.find('tap0'), undefined, 'goes with its last descriptor')
+})
+
+t.test('the fast way', await needs('namespaces', 'tun'), async (t) => {
+  const red = await scratch(t)
+  const tap = await openTap({
+    name: 'tap0',
+    namespace: red,
+    addresses: ['10.0.2.1/24'],
+    up: true,
+    queues: 2,
+    offload: true,
+  })
+  const otherTap = await openTap({ name: 'tap1', namespace: red, up: true })
+  t.equal(tap.fds.length, 2, 'one descriptor a queue')
+  let looked = 0
+  const inspect = (frame: Buffer) => {
+    looked += frame.length
+  }
+  const socket = await red.bindDatagram({ type: 'udp4', broadcast: true })
+  for (let i = 0; i < 20; i++) socket.send('anybody?', 9, '10.0.2.255')
+  for await (const batch of tap.batches()) {
+    for (let i = 0; i < batch.length; i++) inspect(batch.frame(i))
+    otherTap.writeBatch(batch)
+    break
+  }
+  t.ok(looked > 0)
+  socket.close()
+  await Promise.all([tap.close(), otherTap.close()])
+})
+
+t.test('pumps and captures', await needs('namespaces', 'tun', 'ping'), async (t) => {
+  const red = await scratch(t)
+  const box = await scratch(t)
+  const folder = fs.mkdtempSync(join(tmpdir(), 'netkit-contract-'))
+  t.teardown(() => fs.rmSync(folder, { recursive: true }))
+  const tapA = await openTap({ namespace: red, addresses: ['10.0.2.1/24'], up: true })
+  const tapB = await openTap({ namespace: box, addresses: ['10.0.2.2/24'], up: true })
+  const pump = startPump(tapA, tapB)
+  const left = tapA.link
+  const end = new AbortController()
+  const { signal } = end
+  const running = await capture({ link: left, file: join(folder, 'left.pcapng'), snapshotLength: 96, signal })
+  t.equal((await red.exec('ping', ['-c1', '-W2', '10.0.2.2'])).exitCode, 0)
+  t.ok(pump.stats().forward.frames > 0)
+  end.abort()
+  t.ok((await running.done).frames > 1)
+  await pump.close()
+  let cut = 0
+  for await (const packet of readCapture(join(folder, 'left.pcapng'))) {
+    t.ok(packet.data.length <= 96)
+    if (packet.originalLength > packet.data.length) cut++
+  }
+  t.ok(cut > 0, 'a ping is longer')
+  const written: Buffer[] = []
+  tapA.pipe(pcapngWriter()).on('data', (bytes) => written.push(bytes))
+  void red.exec('ping', ['-c1', '-W1', '10.0.2.9'])
+  for (let i = 0; i < 100 && written.length < 2; i++) await delay(10)
+  t.equal(written[0]?.readUInt32LE(), 0x0a0d0d0a, 'a section header')
+  await Promise.all([tapA.close(), tapB.close()])
 })
 
 t.test('errors', await needs('namespaces', 'kind:vxlan'), async (t) => {
