@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import { test } from 'tap'
+import { linkTypeOfHardware } from '../dist/capture/hardware.js'
 import {
   type CapturedPacket,
   capture,
@@ -395,4 +396,11 @@ test('options', tun, async (t) => {
   await fails({ tap, file: 'x', rotate: { bytes: 5000, size: 1 } }, 'ERR_INVALID_ARG_VALUE', /'size'/)
   await fails({ tap, comment: 5 }, 'ERR_INVALID_ARG_TYPE', /options\.comment/)
   await fails({ tap, signal: {} }, 'ERR_INVALID_ARG_TYPE', /signal/)
+})
+
+test('what frames of a link begin with', async (t) => {
+  t.equal(linkTypeOfHardware(1), 1, 'Ethernet')
+  t.equal(linkTypeOfHardware(772), 1, 'the loopback')
+  t.equal(linkTypeOfHardware(0xfffe), 101, 'a tun')
+  t.equal(linkTypeOfHardware(778), undefined, 'GRE')
 })

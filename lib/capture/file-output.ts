@@ -18,7 +18,7 @@ export interface CaptureRotation {
 
 /** Memory for frames on their way: what does not fit waits in the kernel, and what does not fit there is dropped and counted. */
 const CHUNK = 256 * 1024
-const CHUNKS = 4
+const CHUNKS = 16
 
 interface Job {
   /** The file to be made before. */
@@ -174,14 +174,14 @@ export class FileOutput implements CaptureOutput {
 
   async #work(): Promise<void> {
     try {
-      for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift()) {
-        if (job.open !== undefined) await this.#openFile(job.open)
-        await this.#write(job.bytes)
-        if (job.chunk !== undefined) {
-          this.#free.push(job.chunk)
-          this.#waiting.wake()
-        }
-        if (job.last === true) await this.#closeFile()
+      while (this.#jobs.length > 0) {
+        const group = this.#nextJobs()
+        const [first] = group
+        if (first?.open !== undefined) await this.#openFile(first.open)
+        await this.#write(group.map(({ bytes }) => bytes))
+        for (const { chunk } of group) if (chunk !== undefined) this.#free.push(chunk)
+        this.#waiting.wake()
+        if (group.at(-1)?.last === true) await this.#closeFile()
         if (this.#jobs.length === 0) this.#flush()
       }
     } catch (error) {
@@ -201,9 +201,21 @@ export class FileOutput implements CaptureOutput {
     this.#kept.push(path)
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      done += (await (this.#handle as FileHandle).write(bytes, done, bytes.length - done)).bytesWritten
+  /** What can be written with one call: all that goes to the same file. */
+  #nextJobs(): Job[] {
+    const last = this.#jobs.findIndex((job, i) => job.last === true || this.#jobs[i + 1]?.open !== undefined)
+    return this.#jobs.splice(0, last < 0 ? this.#jobs.length : last + 1)
+  }
+
+  async #write(parts: Buffer[]): Promise<void> {
+    const handle = this.#handle as FileHandle
+    for (let next = 0; next < parts.length; ) {
+      let { bytesWritten } = await handle.writev(parts.slice(next))
+      while (next < parts.length && bytesWritten >= (parts[next] as Buffer).length) {
+        bytesWritten -= (parts[next] as Buffer).length
+        next++
+      }
+      if (bytesWritten > 0) parts[next] = (parts[next] as Buffer).subarray(bytesWritten)
     }
   }
 
