@@ -38,6 +38,9 @@ box 3 sent a megabyte to box 1, and got 1000000 bytes back.
 250000 bytes in … s: … Mbit/s
 3 packets transmitted, 3 received, 0% packet loss, time …
 lost on the way: … there, … back`,
+  // test/guest-example.test.ts gives it a guest.
+  'qemu-guest-on-a-switch.mjs': `
+Nothing was started: name a kernel and an initrd.`,
   'tap-echo.mjs': `
 10.0.3.2 port 7 sent 'one' back.
 10.0.3.2 port 7 sent 'two' back.

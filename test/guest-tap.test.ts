@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync } from 'node:fs'
 import t, { test } from 'tap'
+import { currentNamespace } from '../dist/namespace/open.js'
 import { native } from '../dist/native.js'
 import { createDescriptorChannels } from '../dist/packets/descriptor-channel.js'
 import '../dist/rtnetlink/links.js'
@@ -27,9 +28,13 @@ t.setTimeout(300_000)
 const able = await needsGuest('ip', 'ping')
 const IFF_VNET_HDR = 0x4000
 
-test('a guest with three taps: plain, with offload, with two queues', able, async (t) => {
+test('a guest with four taps: plain, with offload, with two queues, by name', able, async (t) => {
   const namespace = await scratch(t)
   await guestFiles(t)
+  // For a hypervisor that attaches to an interface by its name, where that is.
+  const named = await openTap({ name: 'named', addresses: ['10.0.10.1/24'], up: true, persist: true })
+  await named.close()
+  t.teardown(async () => (await openTap({ name: 'named' })).delete())
   await leavesNoDescriptor(t, 'a guest', async () => {
     const plain = await openTap({ namespace, name: 'plain', addresses: ['10.0.7.1/24'], up: true })
     const large = await openTap({ namespace, name: 'large', addresses: ['10.0.8.1/24'], up: true, offload: true })
@@ -48,9 +53,11 @@ test('a guest with three taps: plain, with offload, with two queues', able, asyn
         ...network('tap,id=n0,fd=4', '52:54:00:00:00:01'),
         ...network('tap,id=n1,fd=5', '52:54:00:00:00:02'),
         ...network('tap,id=n2,vhost=off,fds=6:7', '52:54:00:00:00:03', ',mq=on,vectors=6'),
+        ...network('tap,id=n3,ifname=named,script=no,downscript=no', '52:54:00:00:00:04'),
       ],
     })
-    for (const [i, subnet] of ['10.0.7', '10.0.8', '10.0.9'].entries()) await guest.configure(i, `${subnet}.2/24`)
+    for (const [i, subnet] of ['10.0.7', '10.0.8', '10.0.9', '10.0.10'].entries())
+      await guest.configure(i, `${subnet}.2/24`)
     t.equal((await guest.ask('ls -d /sys/class/net/eth2/queues/rx-* | wc -l')).trim(), '2', 'the guest has two queues')
     t.equal(plain.stats().framesRead, 0, 'nothing was read here')
 
@@ -66,6 +73,7 @@ test('a guest with three taps: plain, with offload, with two queues', able, asyn
 
     await pings(t, namespace, '10.0.7.2')
     await pings(t, namespace, '10.0.9.2')
+    await pings(t, currentNamespace(), '10.0.10.2')
     const bytes = 2_000_000
     for (const address of ['10.0.7.2', '10.0.8.2', '10.0.9.2']) await transfers(t, namespace, guest, address, bytes)
     const whole = await namespace.links.get('plain')

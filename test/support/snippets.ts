@@ -78,12 +78,17 @@ export interface Ran {
  * Runs a file in a network namespace and a mount namespace of its own, with an empty /run, which it runs in: names and files
  * stay inside too.
  */
-export async function runScratch(file: string, args: readonly string[] = [], env?: NodeJS.ProcessEnv): Promise<Ran> {
+export async function runScratch(
+  file: string,
+  args: readonly string[] = [],
+  env?: NodeJS.ProcessEnv,
+  timeout = 30_000,
+): Promise<Ran> {
   const box = await createNamespace()
   try {
     const setUp = 'mount -t tmpfs -o mode=755 tmpfs /run && cd /run && exec "$@"'
     const wrapper = ['--mount', '--propagation', 'private', 'sh', '-c', setUp, 'sh']
-    const options = { cwd: packageFolder, timeout: 30_000, ...(env === undefined ? {} : { env }) }
+    const options = { cwd: packageFolder, timeout, ...(env === undefined ? {} : { env }) }
     return await box.exec('unshare', [...wrapper, process.execPath, file, ...args], options)
   } finally {
     await box.delete()
