@@ -1,7 +1,7 @@
 /** QEMU's -netdev dgram, with Node's and Python's sockets as the other side. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, lstatSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, lstatSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Test, test } from 'tap'
@@ -193,13 +193,25 @@ test('what is at the path', async (t) => {
   await t.rejects(openQemuDatagram({ path: join(path, 'none', 'own') }), { code: 'ENOENT' })
 
   // A successor's file is not removed.
-  const { renameSync } = await import('node:fs')
   renameSync(own, join(path, 'moved'))
   const c = await openQemuDatagram({ path: own })
   await a.close()
   t.ok(existsSync(own))
   await Promise.all([b.close(), c.close()])
   t.notOk(existsSync(own))
+})
+
+test('a socket that is given away keeps its file', async (t) => {
+  const path = await folder(t)
+  const [own, other] = [join(path, 'own'), join(path, 'other')]
+  const end = await openQemuDatagram({ path: own, remote: other })
+  const [fd = -1] = await end.release()
+  t.ok(existsSync(own))
+  const peer = await openQemuDatagram({ path: other, remote: own })
+  peer.writeBatch(alike(1))
+  t.match(peer.stats(), { framesWritten: 1, refused: 0 }, 'whoever has it now is heard')
+  closeSync(fd)
+  await peer.close()
 })
 
 test('abstract addresses', async (t) => {

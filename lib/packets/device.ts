@@ -48,8 +48,8 @@ export interface DeviceParts {
   queued?: boolean
   /** Asked when reading ends with a result (a negated errno): true when that is no failure, and dealt with. */
   ended?(result: number): boolean
-  /** Lets go of what belongs to the descriptor, after it is closed. */
-  closed?(): Promise<unknown>
+  /** Lets go of what belongs to the descriptor, after it is closed, or given away. */
+  closed?(released: boolean): Promise<unknown>
   /** The error for a result (a negated errno) that ends the device. Default: 'cannot read NAME: …'. */
   explain?(result: number, syscall: string): NetkitError
   /** Milliseconds after which the end is to be read though nothing polls; 0 when it need not be. */
@@ -365,7 +365,7 @@ export class PacketDevice {
     this.#parts.closing?.()
     if (this.#released) native.disownDescriptor(this.fd)
     else await native.closeDescriptor(this.fd)
-    await this.#parts.closed?.()
+    await this.#parts.closed?.(this.#released)
   }
 }
 

@@ -77,30 +77,15 @@ const REFRESH = 200
  * A Unix socket takes net.unix.max_dgram_qlen frames (10 by default) for a peer that does not read; then it is full, and waits.
  */
 export class QemuDatagram extends PacketEnd {
-  readonly #unlink: () => void
-  readonly #timer: NodeJS.Timeout | undefined
-
   /** @internal */
-  constructor(device: PacketDevice, options: SocketEndOptions, unlink: () => void, refreshes: boolean) {
+  constructor(device: PacketDevice, options: SocketEndOptions) {
     super({ ...options, device, mtu: 1500 })
-    this.#unlink = unlink
-    if (!refreshes) return
-    const { end } = device
-    this.#timer = setInterval(() => native.refreshDatagram(end), REFRESH)
-    this.#timer.unref()
   }
 
   /** What was carried, and what the kernel dropped because it was not read in time. */
   override stats(): PacketStats {
     const dropped = droppedOf(this.fds[0])
     return dropped === undefined ? super.stats() : { ...super.stats(), dropped }
-  }
-
-  /** @internal */
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    clearInterval(this.#timer)
-    this.#unlink()
-    super._destroy(error, callback)
   }
 }
 
@@ -133,7 +118,7 @@ async function openOverUdp(options: QemuDatagramOptions): Promise<QemuDatagram> 
     ...(namespace === undefined ? {} : { namespace }),
     ...(signal === undefined ? {} : { signal }),
   } as Parameters<typeof openUdp>[0])
-  return new QemuDatagram(device, options, () => {}, false)
+  return new QemuDatagram(device, options)
 }
 
 async function openUnix(options: QemuDatagramOptions): Promise<QemuDatagram> {
@@ -146,7 +131,7 @@ async function openUnix(options: QemuDatagramOptions): Promise<QemuDatagram> {
     takeOver(given, true)
     setBuffers(given, options)
     const end = native.createDatagramEnd(given, datagramFlags.unix | datagramFlags.connected)
-    return new QemuDatagram(new PacketDevice({ end, fd: given, name: `unix:${given}` }), options, () => {}, false)
+    return new QemuDatagram(new PacketDevice({ end, fd: given, name: `unix:${given}` }), options)
   }
   const fd = await openUnixSocket(namespace, SOCK_DGRAM)
   try {
@@ -156,7 +141,13 @@ async function openUnix(options: QemuDatagramOptions): Promise<QemuDatagram> {
     const end = native.createDatagramEnd(fd, datagramFlags.unix | (remote === undefined ? datagramFlags.learn : 0))
     if (remote !== undefined) native.setDatagramRemote(end, encodeUnixAddress(remote))
     const name = `unix:${shownPath(path as string)}`
-    return new QemuDatagram(new PacketDevice({ end, fd, name }), options, unlink, true)
+    const timer = setInterval(() => native.refreshDatagram(end), REFRESH)
+    timer.unref()
+    const closed = async (released: boolean) => {
+      clearInterval(timer)
+      if (!released) unlink()
+    }
+    return new QemuDatagram(new PacketDevice({ end, fd, name, closed }), options)
   } catch (error) {
     native.closeDescriptorNow(fd)
     throw error

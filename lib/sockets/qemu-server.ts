@@ -31,6 +31,7 @@ export class QemuStreamServer {
   readonly #ends = new Set<QemuStream>()
   readonly #listener: StreamListener
   #closed: Promise<void> | undefined
+  #forget: (() => void) | undefined
 
   /** @internal */
   constructor(listener: StreamListener) {
@@ -58,6 +59,13 @@ export class QemuStreamServer {
     end.once('close', () => this.#ends.delete(end))
   }
 
+  /** @internal */
+  closeOn(signal: AbortSignal): void {
+    const aborted = () => void this.close()
+    signal.addEventListener('abort', aborted, { once: true })
+    this.#forget = () => signal.removeEventListener('abort', aborted)
+  }
+
   /** Listens no more, and closes all ends. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#close()
@@ -65,6 +73,7 @@ export class QemuStreamServer {
   }
 
   async #close(): Promise<void> {
+    this.#forget?.()
     await this.#listener.close()
     await Promise.all([...this.#ends].map((end) => end.close()))
   }
@@ -119,8 +128,7 @@ export async function serveQemuStream(
     const server = new QemuStreamServer(listening)
     listening.start()
     if (signal !== undefined) {
-      const aborted = () => void server.close()
-      signal.addEventListener('abort', aborted, { once: true })
+      server.closeOn(signal)
     }
     return server
   })
