@@ -128,6 +128,35 @@ test('guests on a native switch', async (t) => {
   await closeAll(guests)
 })
 
+test('a switch goes on while a stream connects again', async (t) => {
+  const path = join(await folder(t), 'net')
+  const lan = createSwitch()
+  const stream = await openQemuStream({ path, reconnect: 5 })
+  const [a, b] = createEndPair()
+  lan.addPort(stream)
+  lan.addPort(b)
+  for (let life = 0; life < 5; life++) {
+    const connected = once(stream, 'connect')
+    const server = await openQemuStream({ path, server: true })
+    await connected
+    for (const [from, to] of [
+      [a, server],
+      [server, a],
+    ] as const) {
+      const batches = to.batches()
+      const turn = batches.next()
+      from.writeBatch([numberedFrame(life)])
+      t.equal((await turn).value?.length, 1, `life ${life}`)
+      await batches.return()
+    }
+    const lost = once(stream, 'disconnect')
+    await server.close()
+    await lost
+  }
+  await lan.close()
+  await closeAll([stream, a, b])
+})
+
 for (const [near, far] of [
   [true, true],
   [true, false],
