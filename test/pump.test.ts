@@ -260,7 +260,7 @@ test('everything goes in the middle of a flood', tun, async (t) => {
     const pump = startPump(a, b)
     const stop = new AbortController()
     const options = { signal: stop.signal }
-    const flood = left.exec('timeout', ['20', 'ping', '-f', '-s', '1400', '10.0.1.2'], options).catch(() => {})
+    const flood = left.exec('ping', ['-f', '-w', '20', '-s', '1400', '10.0.1.2'], options).catch(() => {})
     t.ok(await eventually(() => pump.stats().backward.frames > 500))
     if (which === 'close') await pump.close()
     else if (which === 'end') await b.close()
