@@ -4,6 +4,7 @@ import * as peers from './peers.mjs'
 const c = (...args) => ({ kind: 'c', start: (site) => site.c('pump', ...args.map(String)) })
 const netkit = (flags) => ({ kind: 'netkit', start: (site) => site.netkit(site.name, flags) })
 const peer = (start) => ({ kind: 'peer', start })
+const proxy = (address, start) => ({ kind: 'peer', address, target: 'between', configured: true, start })
 const kernel = (start) => ({ kind: 'kernel', start })
 
 export const designs = {
@@ -33,6 +34,9 @@ export const designs = {
   'fs-streams': { title: '`fs.createReadStream().pipe()`', ...netkit() },
   socat: { title: 'socat', ...peer(peers.socat) },
   vde: { title: 'vde_switch', ...peer(peers.vde) },
+  slirp4netns: { title: 'slirp4netns (a proxy)', ...proxy('10.0.2.2', peers.slirp4netns(1500)) },
+  'slirp4netns-65520': { title: 'slirp4netns, MTU 65,520', ...proxy('10.0.2.2', peers.slirp4netns(65_520)) },
+  pasta: { title: 'pasta of passt, MTU 65,520 (a proxy)', ...proxy('192.0.2.254', peers.pasta) },
   veth: { title: 'veth pair (no program)', ...kernel(peers.veth) },
   bridge: { title: 'kernel bridge (no program)', ...kernel(peers.bridge) },
 }
@@ -87,3 +91,6 @@ for (const name of ['fs-read', 'fs-streams', 'socat', 'vde', 'bridge', 'veth']) 
   compare(name, 'c-256', { tcp: null, udp: null })
   compare(name, 'c-loop', { rtt: null })
 }
+compare('slirp4netns', 'c-256', { tcp: null })
+for (const name of ['slirp4netns-65520', 'pasta']) compare(name, 'c-offload', { tcp: null })
+compare('slirp4netns', 'c-loop', { rtt: null })

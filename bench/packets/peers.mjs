@@ -45,6 +45,46 @@ export async function vde(site) {
   for (const name of ['third', 'fourth']) await (await tapOf(site, name)).set({ up: true })
 }
 
+/** How programs get at a namespace of this process. */
+const pathOf = (namespace) => `/proc/${process.pid}/fd/${namespace.fd}`
+
+async function up(namespace, name) {
+  for (let tries = 0; tries < 100; tries++) {
+    const link = await namespace.links.find(name)
+    if (link?.up && (await namespace.addresses.list({ link })).some(({ family }) => family === 'inet')) return
+    await delay(50)
+  }
+  throw new Error(`${name} did not come up`)
+}
+
+/**
+ * Proxies: the kernel's TCP of the near namespace ends in the program, which speaks to the namespace between by a socket. The other
+ * designs carry frames, and TCP goes on in another kernel's stack behind them.
+ */
+export const slirp4netns = (mtu) => async (site) => {
+  need('slirp4netns')
+  const command = ['slirp4netns', '--configure', `--mtu=${mtu}`, '--netns-type=path', pathOf(site.near), 'left']
+  site.pump = await site.run(command, { namespace: site.between, stdio: 'ignore' })
+  await up(site.near, 'left')
+}
+
+export async function pasta(site) {
+  need('pasta')
+  // It copies what it finds on an interface with a default route.
+  const [outside] = await createVeth(
+    { namespace: site.between, name: 'out', addresses: ['192.0.2.1/24'], up: true },
+    { namespace: site.between, name: 'away', up: true },
+  )
+  await site.between.routes.add({ to: 'default', via: '192.0.2.254', link: outside })
+  const command = ['pasta', '-f', '-q', '-4', '--runas', '0', '--config-net', '-I', 'left', '--netns-only']
+  const forwards = ['-t', 'none', '-u', 'none', '-T', 'none', '-U', 'none', '--netns', '/proc/self/fd/3']
+  site.pump = await site.run([...command, ...forwards], {
+    namespace: site.between,
+    stdio: ['ignore', 'ignore', 'ignore', site.near.fd],
+  })
+  await up(site.near, 'left')
+}
+
 export async function veth({ near, far }) {
   await createVeth({ namespace: near, name: 'left' }, { namespace: far, name: 'right' })
 }

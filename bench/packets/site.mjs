@@ -15,6 +15,18 @@ const words = {
   rtt: (address, milliseconds) => ['rtt', address, String(milliseconds)],
 }
 
+/** Not to be left behind, however this process ends. */
+const running = new Set()
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+function remember(child) {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
+}
+
 /** Ends a child that this started, and waits until it has ended. */
 async function end(process) {
   if (process.exitCode !== null || process.signalCode !== null) return
@@ -76,10 +88,10 @@ export class Site {
   }
 
   /** Starts a program on the pump's core. */
-  async run(command, { stdio, ready = false, namespace, env } = {}) {
+  async run(command, { stdio, ready = false, namespace } = {}) {
     const [file, ...rest] = [...this.context.pins.pump, ...command]
     const start = namespace === undefined ? spawn : namespace.spawn.bind(namespace)
-    const started = start(file, rest, { stdio: stdio ?? ['pipe', 'ignore', 'inherit'], ...(env && { env }) })
+    const started = remember(start(file, rest, { stdio: stdio ?? ['pipe', 'ignore', 'inherit'] }))
     this.#children.push(started)
     if (ready) {
       const failed = once(started, 'exit').then(([code]) => Promise.reject(new Error(`${command[0]} ended (${code})`)))
@@ -93,11 +105,12 @@ export class Site {
   async netkit(name, flags = []) {
     const [file = process.execPath, ...rest] = [...this.context.pins.pump, process.execPath]
     const namespaces = [this.near, this.far, this.between].map(({ fd }) => `/proc/${process.pid}/fd/${fd}`)
-    const started = fork(child, [name, join(this.context.programs, 'pump'), ...namespaces], {
+    const forked = fork(child, [name, join(this.context.programs, 'pump'), ...namespaces], {
       execPath: file,
       execArgv: [...rest, ...flags],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
+    const started = remember(forked)
     this.#children.push(started)
     this.pump = started.pid
     const failed = once(started, 'exit').then(([code]) => Promise.reject(new Error(`its process ended (${code})`)))
