@@ -106,7 +106,11 @@ bool Flow::Turn(uint8_t* slab, size_t size) {
     if (blocked() || failed_ != Side::kNone) return false;
   }
   // What is due goes before more is taken in, or cutting large frames would fill the memory.
-  if (impairs_ && TakeDue(slab, size)) return !blocked();
+  if (impairs_) {
+    const bool whole = TakeDue(slab, size);
+    // What the target has no room for lies in the slab that would be read into.
+    if (whole || blocked() || failed_ != Side::kNone) return !blocked();
+  }
   const uint32_t max = source_.offloads() != 0 ? kOffloadFrames : kFrames;
   uint32_t count = ReadBatch(slab, size, max);
   bool more = count == max || source_.pending();

@@ -196,23 +196,33 @@ void Pump::Run() {
     const bool paused = (state & kPaused) != 0;
     const bool more = !paused && TurnAll();
     if (outcome_.error != 0) return;
-    if (!more) Wait(paused);
+    // One direction that is never done does not keep the other from what it waits for.
+    if (!more || Waits()) Wait(paused, more);
     if (outcome_.error != 0) return;
   }
 }
 
-// Sleeps until something can be done, and finds out for which flow.
-void Pump::Wait(bool paused) {
+// Whether there is something to write, once there is room for it.
+bool Pump::Waits() const {
+  for (uint32_t i = 0; i < 2; i++) {
+    if (flows_[i].blocked() || ends_[i]->wants_write()) return true;
+  }
+  return false;
+}
+
+// Sleeps until something can be done, not at all when there is `more` already, and finds out for which flow.
+void Pump::Wait(bool paused, bool more) {
   pollfd polled[3] = {{wake_, POLLIN, 0}, {-1, 0, 0}, {-1, 0, 0}};
   const uint64_t until = paused ? Impairment::kNever : Prepare(polled + 1);
   if (outcome_.error != 0) return;
   timespec timeout = {};
-  if (until != Impairment::kNever) {
+  const bool forever = until == Impairment::kNever && !more;
+  if (until != Impairment::kNever && !more) {
     const uint64_t now = Flow::Now();
     const uint64_t left = until > now ? until - now : 0;
     timeout = {static_cast<time_t>(left / kSecond), static_cast<long>(left % kSecond)};
   }
-  const int count = ppoll(polled, 3, until == Impairment::kNever ? nullptr : &timeout, nullptr);
+  const int count = ppoll(polled, 3, forever ? nullptr : &timeout, nullptr);
   if (count < 0) return;  // EINTR: the caller polls again
 
   if (polled[0].revents != 0) {

@@ -67,7 +67,8 @@ class Pump {
   void Tell(uint32_t set, uint32_t clear);
   void TakeChanges();
   bool TurnAll();
-  void Wait(bool paused);
+  bool Waits() const;
+  void Wait(bool paused, bool more);
   uint64_t Prepare(pollfd* polled);
   void Answer(int end, short seen);
   void Examine(int end);

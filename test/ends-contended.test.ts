@@ -1,0 +1,74 @@
+/** Ends that two want at once, targets that are full, and floods that leave nobody else a turn. */
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { type Test, test } from 'tap'
+import { startPump } from '../dist/pump/pump.js'
+import { createSwitch } from '../dist/pump/switch.js'
+import { openDatagramBatch } from '../dist/sockets/datagram-batch.js'
+import { createEndPair } from '../dist/sockets/pair.js'
+import { eventually } from './support/counting.js'
+import { needs } from './support/needs.js'
+import { numberedFrame, numberOf } from './support/packets.js'
+import { scratch } from './support/scratch.js'
+
+const state = { code: 'ERR_INVALID_STATE' }
+const instruction = ([code, jt, jf, k]: readonly [number, number, number, number]) => {
+  const bytes = Buffer.alloc(8)
+  bytes.writeUInt16LE(code, 0)
+  bytes.set([jt, jf], 2)
+  bytes.writeUInt32LE(k, 4)
+  return bytes
+}
+const numbers = (count: number, first = 0) => Array.from({ length: count }, (_, i) => numberedFrame(first + i))
+
+function closing(t: Test, ...all: { close(): Promise<unknown> }[]): void {
+  t.teardown(async () => {
+    for (const each of all) await each.close()
+  })
+}
+
+test('few delayed frames wait for a target that is full', async (t) => {
+  const [near, far] = createEndPair({ capacity: 8 })
+  const [from, source] = createEndPair({ capacity: 1000 })
+  const pump = startPump(source, near, { delay: 20 })
+  closing(t, pump, from, source, near, far)
+  for (let sent = 0; sent < 200; sent += 10) {
+    from.writeBatch(numbers(10, sent))
+    await delay(4)
+  }
+  const seen: (number | undefined)[] = []
+  far.onBatch((batch) => {
+    for (const frame of batch) seen.push(numberOf(frame))
+  })
+  await eventually(() => seen.length >= 200, 2000)
+  t.same(
+    seen,
+    Array.from({ length: 200 }, (_, i) => i),
+    'all arrive, in order',
+  )
+})
+
+
+test('one direction waits for room while the other is flooded', async (t) => {
+  const capacity = 4096
+  const [a, beyondA] = createEndPair({ capacity })
+  const [b, beyondB] = createEndPair({ capacity })
+  // A long filter makes it slower than the one that carries its frames back, so that whole batches always wait for it.
+  const filter = [...Array.from({ length: 4000 }, () => [0, 0, 0, 1] as const), [6, 0, 0, 1] as const]
+  const pump = startPump(a, b, { forward: { filter: Buffer.concat(filter.map(instruction)) } })
+  beyondA.writeBatch(numbers(3000))
+  const back = startPump(beyondB, beyondA, { direction: 'forward' })
+  closing(t, back, pump, a, b, beyondA, beyondB)
+  const wanted = capacity + 500
+  let sent = 0
+  const all = () => {
+    sent += beyondB.writeBatch(numbers(Math.min(100, wanted - sent), sent))
+    return sent === wanted
+  }
+  t.ok(await eventually(all))
+  await delay(50)
+  let seen = 0
+  beyondA.onBatch((batch) => {
+    seen += batch.length
+  })
+  t.ok(await eventually(() => seen >= wanted, 3000), `${seen} of ${wanted} came back`)
+})
