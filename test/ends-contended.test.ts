@@ -72,3 +72,48 @@ test('one direction waits for room while the other is flooded', async (t) => {
   })
   t.ok(await eventually(() => seen >= wanted, 3000), `${seen} of ${wanted} came back`)
 })
+
+test('an end that a pump reads is read by nobody else', async (t) => {
+  const [a, beyondA] = createEndPair()
+  const [b, beyondB] = createEndPair()
+  const pump = startPump(a, b)
+  closing(t, pump, a, b, beyondA, beyondB)
+  t.throws(() => a.pollBatch(0), { ...state, message: /read by a pump/ })
+  t.throws(() => a.onBatch(() => {}), { ...state, message: /read by a pump/ })
+  await t.rejects(a.batches().next(), { ...state, message: /read by a pump/ })
+  await pump.close()
+  // What was refused has no say afterwards.
+  beyondA.writeBatch(numbers(3))
+  t.equal(a.pollBatch(0)?.length, 3)
+  const next = startPump(beyondA, b)
+  await next.close()
+})
+
+test('frames that were written to a stream go before those of a pump', async (t) => {
+  const [a, beyondA] = createEndPair({ capacity: 4 })
+  const [b, beyondB] = createEndPair()
+  closing(t, a, b, beyondA, beyondB)
+  for (const frame of numbers(3)) a.write(frame)
+  const pump = startPump(a, b)
+  beyondB.writeBatch(numbers(1, 3))
+  const seen: (number | undefined)[] = []
+  const listener = beyondA.onBatch((batch) => {
+    for (const frame of batch) seen.push(numberOf(frame))
+  })
+  t.ok(await eventually(() => seen.length === 4))
+  t.same(seen, [0, 1, 2, 3])
+  t.notOk(a.destroyed)
+  await pump.close()
+  listener.close()
+  for (const frame of numbers(6)) a.write(frame)
+  t.throws(() => startPump(a, b), { ...state, message: /wait to be written/ })
+  await delay(5)
+  t.throws(() => startPump(a, b), { ...state, message: /wait to be written/ })
+  t.notOk(a.destroyed)
+  let rest = 0
+  beyondA.onBatch((batch) => {
+    rest += batch.length
+  })
+  t.ok(await eventually(() => rest === 6))
+  await startPump(a, b).close()
+})

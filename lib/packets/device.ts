@@ -111,11 +111,16 @@ export class PacketDevice {
    * started watch holds on to the listener, so that a tap that nobody reads and nobody knows can be collected.
    */
   watch(listener: () => void): void {
-    if (this.#reader !== undefined) throw inUse(this.name, 'read', this.#reader)
+    this.checkUnread()
     this.#readListener = listener
     if ((this.#events & READABLE) === 0) this.#poll(this.#events | READABLE)
     if (this.#parts.queued === true) native.nudgeEnd(this.end)
     this.#lookAgain()
+  }
+
+  /** Throws ERR_INVALID_STATE when a thread reads it. */
+  checkUnread(): void {
+    if (this.#reader !== undefined) throw inUse(this.name, 'read', this.#reader)
   }
 
   /** For ends whose descriptor does not tell everything: calls the listener after a while, as long as the end wants that. */
@@ -195,6 +200,7 @@ export class PacketDevice {
    * throws the failure when the device is gone.
    */
   read(slab: Uint8Array, position: number, spans: Uint32Array, max: number, details?: Uint8Array): number {
+    this.checkUnread()
     const count = this.#closed === undefined ? native.readFrames(this.end, slab, position, spans, max, details) : 0
     if (count > 0) return count
     if (this.failure === undefined && count !== EAGAIN && count !== 0 && count !== ENOBUFS) {
@@ -312,6 +318,11 @@ export class PacketDevice {
     if (write && this.#writer !== undefined) throw inUse(this.name, 'written', this.#writer)
     if (read && this.#readListener !== undefined) {
       throw Object.assign(new Error(`${this.name} is being read: ${user.what} cannot read it at the same time`), {
+        code: 'ERR_INVALID_STATE',
+      })
+    }
+    if (write && this.#writeListener !== undefined && this.#writeListener !== this.flush) {
+      throw Object.assign(new Error(`${this.name} has frames that wait to be written: ${user.what} would overtake them`), {
         code: 'ERR_INVALID_STATE',
       })
     }

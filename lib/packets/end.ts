@@ -85,6 +85,8 @@ export abstract class PacketEnd extends Duplex {
       if (use.read && (end.#reader !== undefined || end.#streamed || end.readableFlowing === true)) {
         throw stateError(`${end.name} is being read: ${user.what} cannot read it at the same time`)
       }
+      // What was written in this turn goes before.
+      if (use.write) end.#flush()
       return deviceOf(end).claim(user, use)
     }
   }
@@ -288,6 +290,7 @@ export abstract class PacketEnd extends Duplex {
     }
     if (this.destroyed) throw this.#device.failure ?? stateError(`${this.name} is closed`)
     if (this.#poller === undefined) {
+      this.#device.checkUnread()
       const poller = new BatchPoller(this.#device, this.#mtu)
       this.#source.claim(poller)
       this.#poller = poller
