@@ -361,6 +361,8 @@ void Environment::WakeForNudges() {
 void Environment::AnswerNudges() {
   if (!nudged_) return;
   nudged_ = false;
+  // Nudges that come meanwhile have to wait for the next turn, or the loop would never get on under a flood.
+  for (Poller* each = pollers_; each != nullptr; each = each->next) each->TakeNudge();
   for (Poller* each = pollers_; each != nullptr;) each = each->AnswerNudge() ? pollers_ : each->next;
 }
 

@@ -194,9 +194,14 @@ void Poller::Nudge() {
   environment_.WakeForNudges();
 }
 
-bool Poller::AnswerNudge() {
-  if (!nudged_) return false;
+void Poller::TakeNudge() {
+  taken_ = nudged_;
   nudged_ = false;
+}
+
+bool Poller::AnswerNudge() {
+  if (!taken_) return false;
+  taken_ = false;
   if (started_) OnEvent(0, UV_READABLE);
   return true;
 }

@@ -21,6 +21,8 @@ class Poller {
   void SetReferenced(bool referenced);
   // Calls the callback soon, as if the descriptor had become readable. Nothing happens when it is stopped until then.
   void Nudge();
+  // AnswerNudge() is for what was asked for until now.
+  void TakeNudge();
   // Calls it now when it was asked for. True when it was: the list of pollers may be another one then.
   bool AnswerNudge();
 
@@ -49,6 +51,7 @@ class Poller {
   bool closed_ = false;
   bool object_gone_ = false;
   bool nudged_ = false;
+  bool taken_ = false;  // a nudge that AnswerNudge() is for
 };
 
 }  // namespace netkit

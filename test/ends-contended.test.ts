@@ -117,3 +117,26 @@ test('frames that were written to a stream go before those of a pump', async (t)
   t.ok(await eventually(() => rest === 6))
   await startPump(a, b).close()
 })
+
+test('frames that wait in memory leave the event loop its turns', await needs('namespaces'), async (t) => {
+  const namespace = await scratch(t)
+  const b = await openDatagramBatch({ namespace, local: { address: '127.0.0.1' }, receiveBuffer: 1_000_000 })
+  const a = await openDatagramBatch({ namespace, remote: b.local })
+  closing(t, a, b)
+  const sent = 2000
+  for (let i = 0; i < sent; i += 50) a.writeBatch(numbers(50, i))
+  let [seen, turns] = [0, 0]
+  const listener = b.onBatch(
+    (batch) => {
+      seen += batch.length
+    },
+    { max: 7 },
+  )
+  while (seen < sent && turns < 10_000) {
+    await turn()
+    turns++
+  }
+  listener.close()
+  t.equal(seen, sent)
+  t.ok(turns > 20, `${turns} turns`)
+})
