@@ -187,6 +187,7 @@ class Switch : public LongJob {
   void Forward(uint32_t from, uint32_t count);
   // False when it is not for this port.
   bool Deliver(uint32_t from, uint32_t to, uint16_t vlan, Passing& frame);
+  void MakeRoom();
   bool Copy(Passing& frame);
   bool Classify(uint32_t from, Passing& frame, uint16_t* vlan);
   bool TakeFlood(Port& port, uint64_t destination);

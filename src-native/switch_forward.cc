@@ -56,18 +56,22 @@ bool Switch::Learn(uint32_t from, uint64_t key) {
   return true;
 }
 
+// Before a frame is looked at: two copies are made of it at most. What was copied goes out, and its place is free.
+void Switch::MakeRoom() {
+  constexpr size_t kTwice = 2 * (kFrameRoom + kFrameAlignment);
+  static_assert(kTwice <= kCopies);
+  if (kSlab + kCopies - copies_ >= kTwice) return;
+  WriteAll();
+  copies_ = kSlab;
+}
+
 // Makes `other`: the tag put in where there is none, taken out where there is one.
 bool Switch::Copy(Passing& frame) {
   const size_t length = frame.span.length();
   const size_t made = frame.tagged ? length - 4 : length + 4;
   const size_t header = frame.span.has_header() ? kOffloadHeaderSize : 0;
-  size_t at = copies_;
-  if (kSlab + kCopies - at < header + made) {
-    // What was copied goes out first, and its place is free.
-    WriteAll();
-    at = copies_ = kSlab;
-    if (kCopies < header + made) return false;
-  }
+  const size_t at = copies_;
+  if (kSlab + kCopies - at < header + made) return false;  // MakeRoom() has seen to it that this is not so
   const uint8_t* source = slab_ + frame.span.offset;
   uint8_t* target = slab_ + at + header;
   if (header != 0) {
@@ -141,6 +145,7 @@ void Switch::Forward(uint32_t from, uint32_t count) {
   Port& port = ports_[from];
   uint64_t bytes = 0, flooded = 0, filtered = 0, invalid = 0, over = 0;
   for (uint32_t i = 0; i < count; i++) {
+    MakeRoom();
     Passing frame = {spans_[i], 0, false, false, {}};
     bytes += frame.span.length();
     const uint8_t* data = slab_ + frame.span.offset;

@@ -285,6 +285,26 @@ test('tags and offload headers', async (t) => {
   t.match(back.header.toJSON(), { checksumStart: 34, headerLength: 42 }, 'and back')
 })
 
+test('many long frames whose tag changes, in one batch', async (t) => {
+  const on = start(t, { vlans: true })
+  const tagged = station(t, on, { vlan: false, tagged: [10] }, true)
+  const plain = station(t, on, { vlan: 10 }, true)
+  const [end, plug] = createEndPair({ offload: true })
+  t.teardown(() => Promise.all([end.close(), plug.close()]))
+  const long = (number: number, length: number, tag?: number) =>
+    frame(BROADCAST, mac(1), number, tag, length).fill(number, 20)
+  const sent = Array.from({ length: 25 }, (_, i) => (i % 17 === 8 ? long(i, 30_000, 0) : long(i, 60_000)))
+  end.writeBatch(sent)
+  on.addPort(plug, { vlan: 10 })
+  t.ok(await eventually(() => tagged.received.length === sent.length && plain.received.length === sent.length))
+  for (const { received } of [tagged, plain]) {
+    t.same(
+      received.map((got) => [got[30], got.at(-1)]),
+      sent.map((_, i) => [i, i]),
+    )
+  }
+})
+
 test('options that are wrong', async (t) => {
   t.throws(() => createSwitch({ ageing: -1 }), { code: 'ERR_OUT_OF_RANGE' })
   t.throws(() => createSwitch({ addresses: 0 }), { code: 'ERR_OUT_OF_RANGE' })
