@@ -69,9 +69,10 @@ int StreamEnd::SetDescriptor(int fd) {
   return 0;
 }
 
-void StreamEnd::Disconnect(int error) {
+void StreamEnd::Disconnect(int error, uint32_t generation) {
   Locked reader(reading_);
-  GoDown(error);
+  // The next connection has nothing to do with it.
+  if (generation_.load(std::memory_order_relaxed) == generation) GoDown(error);
 }
 
 void StreamEnd::Release() {
@@ -154,7 +155,8 @@ int StreamEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, ui
   if (error == 0 || error == -EAGAIN) {
     if (window.have > 0) memcpy(rest_, slab + window.start, window.have);
     rest_length_ = window.have;
-    if (window.count == 0) return error == 0 ? -ENOBUFS : error;
+    // Without an error the slab is full of what is too short to be a frame: more waits in the kernel, which tells.
+    if (window.count == 0) return -EAGAIN;
   } else {
     // Frames before the end are handed over first. A stream that is ended stays so.
     error = Ended(error);
@@ -203,13 +205,15 @@ int StreamEnd::SendUnsent() {
 
 int StreamEnd::Flush() {
   int error;
+  uint32_t generation;
   {
     Locked writer(writing_);
     if (state_.load(std::memory_order_relaxed) != 0) return 0;
+    generation = generation_.load(std::memory_order_relaxed);
     error = SendUnsent();
   }
   // Reading tells of the end.
-  if (error != 0 && error != -EAGAIN) Disconnect(error);
+  if (error != 0 && error != -EAGAIN) Disconnect(error, generation);
   return 0;
 }
 
@@ -231,7 +235,7 @@ int StreamEnd::Write(const uint8_t* slab, size_t size, const Span* spans, uint32
       for (; frames < kFrames && done + frames < count; frames++) {
         const Span& span = spans[done + frames];
         const uint32_t length = span.length();
-        if (length == 0 || length > kLongest || span.offset > size || length > size - span.offset) break;
+        if (length < kShortest || length > kLongest || span.offset > size || length > size - span.offset) break;
         PutLength(heads[frames], length);
         parts[2 * frames] = {heads[frames], kHead};
         parts[2 * frames + 1] = {const_cast<uint8_t*>(slab + span.offset), length};
@@ -271,10 +275,7 @@ int StreamEnd::Write(const uint8_t* slab, size_t size, const Span* spans, uint32
   if (error == 0) return static_cast<int>(count);
   if (error == -EAGAIN) return done > 0 ? static_cast<int>(done) : -EAGAIN;
   // Nobody takes them, and the signal tells why: what is written to nobody never fails.
-  {
-    Locked reader(reading_);
-    if (generation_.load(std::memory_order_relaxed) == generation) GoDown(error);
-  }
+  Disconnect(error, generation);
   for (; done < count; done++) tally.Refused(ENOTCONN);
   return static_cast<int>(count);
 }

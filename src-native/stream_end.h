@@ -34,8 +34,6 @@ class StreamEnd : public End {
   int Prepare();
   // Puts a connection under the number of this end, any thread. The caller closes `fd`. Returns 0 or a negated errno.
   int SetDescriptor(int fd);
-  // Ends the connection, any thread.
-  void Disconnect(int error);
   // After its descriptor is closed: gives back what else it has of the system.
   void Release();
   // 0 while there is a connection, else the negated errno that ended it (-ENOTCONN: there was none yet).
@@ -56,6 +54,8 @@ class StreamEnd : public End {
   // Returns 0, or -EPROTO.
   int Parse(Window& window, Span* spans, uint32_t max, Tally& tally);
   int Ended(int error);
+  // Ends the connection, if it is still that one.
+  void Disconnect(int error, uint32_t generation);
   void GoDown(int error);
   int SendUnsent();
   void Keep(const iovec* parts, size_t sent);

@@ -221,6 +221,24 @@ test('writing to a peer that reads slowly', (t) => {
   t.end()
 })
 
+test('nothing but frames that are too short', (t) => {
+  const { end, send, close } = open()
+  const short = Buffer.concat(Array.from({ length: 2000 }, (_, i) => framed(filledFrame(i, 1))))
+  send(Buffer.concat([short, framed(filledFrame(1, 60))]))
+  // A slab that has room for fewer bytes than these.
+  const small = Buffer.alloc(66_000)
+  let turns = 0
+  let result: number
+  do result = native.readFrames(end, small, 0, spans, 256)
+  while (result === -EAGAIN && ++turns < 100)
+  t.equal(result, 1, `after ${turns} reads`)
+  t.equal(refused(end), 2000)
+  t.equal(native.writeBuffers(end, [filledFrame(0, 13), filledFrame(0, 14)], 0), 2)
+  t.equal(refused(end), 2001, 'none is written either')
+  close()
+  t.end()
+})
+
 test('an end that outlives its connections', (t) => {
   const fd = native.createEventDescriptor()
   const signal = native.createEventDescriptor()
