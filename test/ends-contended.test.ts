@@ -118,6 +118,20 @@ test('frames that were written to a stream go before those of a pump', async (t)
   await startPump(a, b).close()
 })
 
+test('an end that is closed under a busy pump was closed, and is not gone', async (t) => {
+  for (let round = 0; round < 20; round++) {
+    const [a, beyondA] = createEndPair({ capacity: 4096 })
+    const [b, beyondB] = createEndPair({ capacity: 4096 })
+    const pump = startPump(a, b)
+    beyondA.writeBatch(numbers(2000))
+    const back = startPump(beyondB, beyondA)
+    await delay(1)
+    await [a, b][round % 2]?.close()
+    t.match(await pump.done, { reason: 'end-closed', end: round % 2 === 0 ? 'a' : 'b' })
+    await Promise.all([back, a, b, beyondA, beyondB].map((each) => each.close()))
+  }
+})
+
 test('frames that wait in memory leave the event loop its turns', await needs('namespaces'), async (t) => {
   const namespace = await scratch(t)
   const b = await openDatagramBatch({ namespace, local: { address: '127.0.0.1' }, receiveBuffer: 1_000_000 })

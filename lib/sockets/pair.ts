@@ -24,8 +24,6 @@ const EPIPE = -errnoNumber('EPIPE')
  * writing fails with EPIPE.
  */
 export class PairEnd extends PacketEnd {
-  readonly #end: NativeEnd
-
   /** @internal */
   constructor(end: NativeEnd, fd: number, offload: boolean, layer3: boolean) {
     // What ends reading is told by the device, which must not keep this object from being collected.
@@ -38,9 +36,10 @@ export class PairEnd extends PacketEnd {
       })
       return true
     }
-    super({ device: new PacketDevice({ end, fd, name: `pair:${fd}`, offload, layer3, ended }), mtu: 1500 })
+    // Not before a pump has let go of it, which would take it for the peer's doing.
+    const closing = () => native.closePairEnd(end)
+    super({ device: new PacketDevice({ end, fd, name: `pair:${fd}`, offload, layer3, ended, closing }), mtu: 1500 })
     self.held = new WeakRef(this)
-    this.#end = end
   }
 
   #finish(): void {
@@ -51,12 +50,6 @@ export class PairEnd extends PacketEnd {
     }
     this.push(null)
     this.once('end', () => this.destroy())
-  }
-
-  /** @internal */
-  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    native.closePairEnd(this.#end)
-    super._destroy(error, callback)
   }
 }
 
