@@ -296,7 +296,11 @@ void Pump::Examine(int end) {
   int error = 0;
   socklen_t size = sizeof(error);
   empty_errors_[end] = 0;
-  if (getsockopt(ends_[end]->fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+  const int fd = ends_[end]->fd();
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) {
+    // Flush() may have found the end of a connection, in whose place there is another file now.
+    pollfd polled = {fd, 0, 0};
+    if (poll(&polled, 1, 0) == 0) return;
     // No socket, so a device, and that has no trouble but this.
     Over(end, -ENODEV, false);
   } else if (active(static_cast<uint32_t>(end))) {

@@ -61,7 +61,7 @@ int StreamEnd::SetDescriptor(int fd) {
   if (quiet_ < 0) return -EINVAL;
   if (dup3(fd, fd_, O_CLOEXEC) < 0) return -errno;
   rest_length_ = 0;
-  unsent_length_.store(0, std::memory_order_release);
+  DropUnsent();
   generation_.fetch_add(1, std::memory_order_acq_rel);
   state_.store(0, std::memory_order_release);
   // Wakes who waits in poll(2) for what was there before.
@@ -83,15 +83,19 @@ void StreamEnd::Release() {
   quiet_ = -1;
 }
 
+// With writing_ held.
+void StreamEnd::DropUnsent() {
+  if (unsent_length_.load(std::memory_order_relaxed) == 0) return;
+  Tally(counters_).Refused(ENOTCONN);
+  unsent_length_.store(0, std::memory_order_release);
+}
+
 // With reading_ held: leaves a connection that has ended.
 void StreamEnd::GoDown(int error) {
   Locked writer(writing_);
   if (state_.load(std::memory_order_relaxed) != 0) return;
   rest_length_ = 0;
-  if (unsent_length_.load(std::memory_order_relaxed) > 0) {
-    Tally(counters_).Refused(ENOTCONN);
-    unsent_length_.store(0, std::memory_order_release);
-  }
+  DropUnsent();
   state_.store(error, std::memory_order_release);
   if (lasting_) {
     // Nothing is to be read there, so that whoever polls the descriptor sleeps.
@@ -200,6 +204,7 @@ int StreamEnd::SendUnsent() {
     if (length < 0) return -errno;
     unsent_start_ += static_cast<size_t>(length);
     unsent_length_.store(left - static_cast<size_t>(length), std::memory_order_release);
+    if (static_cast<size_t>(length) == left) Tally(counters_).Written(unsent_frame_);
   }
 }
 
@@ -265,7 +270,6 @@ int StreamEnd::Write(const uint8_t* slab, size_t size, const Span* spans, uint32
       if (sent > 0) {
         // A frame that was begun has to be finished before anything else.
         Keep(parts + 2 * i, sent);
-        tally.Written(parts[2 * i + 1].iov_len);
         i++;
       }
       done += i;
@@ -291,6 +295,7 @@ void StreamEnd::Keep(const iovec* parts, size_t sent) {
     length += left;
   }
   unsent_start_ = 0;
+  unsent_frame_ = parts[1].iov_len;
   unsent_length_.store(length, std::memory_order_release);
 }
 

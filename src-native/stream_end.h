@@ -58,6 +58,7 @@ class StreamEnd : public End {
   void Disconnect(int error, uint32_t generation);
   void GoDown(int error);
   int SendUnsent();
+  void DropUnsent();
   void Keep(const iovec* parts, size_t sent);
 
   const int signal_;
@@ -74,6 +75,7 @@ class StreamEnd : public End {
   Mutex writing_;
   uint8_t* unsent_ = nullptr;  // of a frame that was begun
   size_t unsent_start_ = 0;
+  size_t unsent_frame_ = 0;  // the length of that frame, which is counted when all of it is sent
   std::atomic<size_t> unsent_length_{0};
 };
 

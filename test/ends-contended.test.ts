@@ -1,14 +1,18 @@
 /** Ends that two want at once, targets that are full, and floods that leave nobody else a turn. */
+import { join } from 'node:path'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { startPump } from '../dist/pump/pump.js'
 import { createSwitch } from '../dist/pump/switch.js'
 import { openDatagramBatch } from '../dist/sockets/datagram-batch.js'
 import { createEndPair } from '../dist/sockets/pair.js'
+import { serveQemuStream } from '../dist/sockets/qemu-server.js'
+import { openQemuStream, type QemuStream } from '../dist/sockets/qemu-stream.js'
 import { eventually } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { numberedFrame, numberOf } from './support/packets.js'
 import { scratch } from './support/scratch.js'
+import { folder } from './support/sockets.js'
 
 const state = { code: 'ERR_INVALID_STATE' }
 const instruction = ([code, jt, jf, k]: readonly [number, number, number, number]) => {
@@ -130,6 +134,38 @@ test('an end that is closed under a busy pump was closed, and is not gone', asyn
     t.match(await pump.done, { reason: 'end-closed', end: round % 2 === 0 ? 'a' : 'b' })
     await Promise.all([back, a, b, beyondA, beyondB].map((each) => each.close()))
   }
+})
+
+test('a connection that ends while a frame is under way ends no pump that waits for it', async (t) => {
+  const path = join(await folder(t), 'net')
+  const connections: QemuStream[] = []
+  const server = await serveQemuStream({ path }, (end) => connections.push(end))
+  const client = await openQemuStream({ path, reconnect: 10 })
+  const [source, beyond] = createEndPair({ capacity: 10_000 })
+  const pump = startPump(client, source, { direction: 'backward' })
+  closing(t, pump, client, server, source, beyond)
+  t.ok(await eventually(() => connections.length === 1))
+  const sent = 5000
+  beyond.writeBatch(Array.from({ length: sent }, (_, i) => numberedFrame(i, 1514)))
+  t.ok(await eventually(() => client.stats().framesWritten > 0))
+  await delay(20)
+  await connections[0]?.close()
+  t.ok(await eventually(() => connections.length === 2))
+  const seen: (number | undefined)[] = []
+  connections[1]?.onBatch((batch) => {
+    for (const frame of batch) seen.push(numberOf(frame))
+  })
+  t.ok(
+    await eventually(() => {
+      beyond.writeBatch([numberedFrame(sent)])
+      return seen.includes(sent)
+    }),
+    'the next one gets its frames',
+  )
+  t.ok(pump.running)
+  await pump.close()
+  const { framesWritten, refused } = client.stats()
+  t.equal(framesWritten + refused, pump.stats().backward.frames, 'each frame was taken or refused')
 })
 
 test('frames that wait in memory leave the event loop its turns', await needs('namespaces'), async (t) => {
