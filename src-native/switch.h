@@ -41,10 +41,11 @@ struct PortCounters {
     kFramesOut,
     kBytesOut,
     kFlooded,     // of those that came in, to several ports for want of a known one
-    kFiltered,    // came in, and were to go nowhere: same port, isolated, VLAN, reserved address
+    kFiltered,    // came in, and were to go nowhere: same port, isolated, VLAN, somebody's fixed address, reserved
+                  // address
     kInvalid,     // came in, and are no frames: too short, or from an address that nobody has
     kOverLimit,   // came in, and were too many: addresses, floods, broadcasts
-    kDroppedOut,  // were to go out, and the end was full
+    kDroppedOut,  // were to go out, and the end was full or refused them
     kAddresses,   // learnt and fixed ones, now
     kMoves,       // addresses that came from another port
     kTableFull,   // addresses that were not learnt because the table is full

@@ -27,7 +27,10 @@ bool Switch::Learn(uint32_t from, uint64_t key) {
       return true;
     }
     // A fixed address is nobody else's.
-    if (entry->fixed) return false;
+    if (entry->fixed) {
+      Count(from, PortCounters::kFiltered, 1);
+      return false;
+    }
     if (!port.settings.learning) return true;
     if (port.settings.address_limit != 0 && port.addresses >= port.settings.address_limit) {
       Count(from, PortCounters::kOverLimit, 1);
@@ -180,14 +183,15 @@ void Switch::Forward(uint32_t from, uint32_t count) {
     for (uint32_t to = 0; to < highest_; to++) any |= Deliver(from, to, vlan, frame);
     any ? flooded++ : filtered++;
   }
-  Count(from, PortCounters::kFramesIn, count);
-  Count(from, PortCounters::kBytesIn, bytes);
   if (flooded != 0) Count(from, PortCounters::kFlooded, flooded);
   if (filtered != 0) Count(from, PortCounters::kFiltered, filtered);
   if (invalid != 0) Count(from, PortCounters::kInvalid, invalid);
   if (over != 0) Count(from, PortCounters::kOverLimit, over);
   WriteAll();
   copies_ = kSlab;
+  // Last: what is counted as come in has gone where it was to go.
+  Count(from, PortCounters::kBytesIn, bytes);
+  Count(from, PortCounters::kFramesIn, count);
 }
 
 void Switch::WriteAll() {
@@ -195,16 +199,26 @@ void Switch::WriteAll() {
     Port& port = ports_[to];
     if (port.out_count == 0) continue;
     const uint32_t count = port.out_count;
+    const EndCounterSet& counters = port.end->counters();
+    const uint64_t refused_before = counters.refused.load(std::memory_order_relaxed);
+    const uint64_t bytes_before = counters.bytes_written.load(std::memory_order_relaxed);
     const int result = WriteFrames(*port.end, slab_, kSlab + kCopies, port.out, count);
     const uint32_t dealt = result > 0 ? static_cast<uint32_t>(result) : 0;
     uint64_t bytes = port.out_bytes;
     for (uint32_t i = dealt; i < count; i++) bytes -= port.out[i].length();
     port.out_count = 0;
     port.out_bytes = 0;
-    Count(to, PortCounters::kFramesOut, dealt);
+    // Of a frame that was cut, each segment is refused for itself.
+    uint64_t refused = counters.refused.load(std::memory_order_relaxed) - refused_before;
+    if (refused > dealt) refused = dealt;
+    if (refused != 0) {
+      const uint64_t written = counters.bytes_written.load(std::memory_order_relaxed) - bytes_before;
+      if (written < bytes) bytes = written;
+    }
+    Count(to, PortCounters::kFramesOut, dealt - refused);
     Count(to, PortCounters::kBytesOut, bytes);
     // A switch does not wait: one port that is slow would hold up all.
-    if (dealt < count) Count(to, PortCounters::kDroppedOut, count - dealt);
+    if (dealt < count || refused != 0) Count(to, PortCounters::kDroppedOut, count - dealt + refused);
     if (result < 0 && result != -EAGAIN && result != -ENOBUFS) Fail(to, result);
     if (port.error == 0 && port.end->wants_write()) {
       const int flushed = port.end->Flush();

@@ -1,6 +1,6 @@
 /** Ends that two want at once, targets that are full, and floods that leave nobody else a turn. */
 import { join } from 'node:path'
-import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import { type Test, test } from 'tap'
 import { startPump } from '../dist/pump/pump.js'
 import { createSwitch } from '../dist/pump/switch.js'
@@ -50,7 +50,6 @@ test('few delayed frames wait for a target that is full', async (t) => {
     'all arrive, in order',
   )
 })
-
 
 test('one direction waits for room while the other is flooded', async (t) => {
   const capacity = 4096

@@ -4,6 +4,7 @@ import { type Test, test } from 'tap'
 import { createOffloadFrame, type OffloadFrame } from '../dist/packets/offload-header.js'
 import { createSwitch, type Switch, type SwitchOptions } from '../dist/pump/switch.js'
 import type { SwitchPort, SwitchPortOptions } from '../dist/pump/switch-port.js'
+import { openDatagramBatch } from '../dist/sockets/datagram-batch.js'
 import { createEndPair, type PairEnd } from '../dist/sockets/pair.js'
 import { openTap, type Tap } from '../dist/tuntap/tap.js'
 import { openTun } from '../dist/tuntap/tun.js'
@@ -283,6 +284,23 @@ test('tags and offload headers', async (t) => {
   const back = a.received[0] as OffloadFrame
   t.same(taken(a), ['1'])
   t.match(back.header.toJSON(), { checksumStart: 34, headerLength: 42 }, 'and back')
+})
+
+test('what a port refuses, and what comes from an address of another', async (t) => {
+  const on = start(t)
+  const all = [station(t, on), station(t, on)]
+  const [a, b] = all as [Station, Station]
+  await b.port.addAddress(mac(2))
+  a.send(frame(mac(9), mac(2), 1))
+  await settled(all, on)
+  t.match(a.port.stats(), { framesIn: 1, filtered: 1 })
+  // Nobody is there to whom datagrams could go.
+  const lost = on.addPort(await openDatagramBatch())
+  t.teardown(() => lost.end.close())
+  a.send(frame(BROADCAST, mac(1), 2))
+  await settled([a, b], on)
+  t.match(lost.stats(), { framesOut: 0, bytesOut: 0, dropped: 1 })
+  t.match(b.port.stats(), { framesOut: 1, dropped: 0 })
 })
 
 test('many long frames whose tag changes, in one batch', async (t) => {

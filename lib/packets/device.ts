@@ -322,9 +322,12 @@ export class PacketDevice {
       })
     }
     if (write && this.#writeListener !== undefined && this.#writeListener !== this.flush) {
-      throw Object.assign(new Error(`${this.name} has frames that wait to be written: ${user.what} would overtake them`), {
-        code: 'ERR_INVALID_STATE',
-      })
+      throw Object.assign(
+        new Error(`${this.name} has frames that wait to be written: ${user.what} would overtake them`),
+        {
+          code: 'ERR_INVALID_STATE',
+        },
+      )
     }
     if (read) {
       this.unwatch()

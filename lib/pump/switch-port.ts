@@ -53,13 +53,13 @@ export interface SwitchPortStats {
   bytesOut: number
   /** Of those that came in: to all others, for want of a known address or because it is a group's. */
   flooded: number
-  /** To nowhere: the same port, isolated ports, another VLAN, addresses that no bridge forwards (01:80:c2:00:00:00 to 0f). */
+  /** To nowhere: the same port, isolated ports, another VLAN, from another port's fixed address, addresses that no bridge forwards (01:80:c2:00:00:00 to 0f). */
   filtered: number
   /** No Ethernet frame, or from an address that nobody can have. */
   invalid: number
   /** Beyond `addressLimit`, `floodLimit` or `broadcastLimit`. */
   overLimit: number
-  /** That were to go out, and were dropped because the end was full. */
+  /** That were to go out, and were dropped because the end was full, or refused them. */
   dropped: number
   /** Addresses that are known behind it, now. */
   addresses: number
