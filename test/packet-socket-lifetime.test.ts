@@ -3,10 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { type Test, test } from 'tap'
 import { createNamespace } from '../dist/namespace/open.js'
+import { startPump } from '../dist/pump/pump.js'
+import { createSwitch } from '../dist/pump/switch.js'
 import { createVeth } from '../dist/rtnetlink/create-veth.js'
 import '../dist/rtnetlink/links.js'
 import type { PacketSocketOptions } from '../dist/sockets/packet-options.js'
 import { openPacketSocket, type PacketSocket } from '../dist/sockets/packet-socket.js'
+import { createEndPair } from '../dist/sockets/pair.js'
 import { eventually, leavesNoDescriptor } from './support/counting.js'
 import { needs } from './support/needs.js'
 import { filled, open, quietPair, take } from './support/packet-socket.js'
@@ -240,6 +243,35 @@ test('a socket that was forgotten is closed', namespaces, async (t) => {
   )
   t.same({ warnings, owned }, { warnings: ['NETKIT_LEAK'], owned: 0 })
 })
+
+for (const late of [false, true]) {
+  const words = late ? 'goes down and is deleted later' : 'is deleted'
+  test(`threads notice that the link ${words}`, namespaces, async (t) => {
+    const { left, right } = await quietPair(t)
+    const pumped = await open(t, { link: right })
+    const switched = await open(t, { link: right })
+    const sender = await open(t, { link: left })
+    const [near, far] = createEndPair()
+    const [port, other] = createEndPair()
+    for (const end of [near, far, port, other]) t.teardown(() => end.close())
+    const pump = startPump(pumped, near)
+    t.teardown(() => pump.close())
+    const fabric = createSwitch()
+    t.teardown(() => fabric.close())
+    const member = fabric.addPort(switched)
+    fabric.addPort(port)
+    sender.writeBatch([filled(7, 60)])
+    t.same((await take(far, 1)).map(numberOf), [7])
+    t.same((await take(other, 1)).map(numberOf), [7])
+    if (late) {
+      await right.set({ up: false })
+      await delay(50)
+    }
+    await left.delete()
+    t.match(await pump.done, { reason: 'end-gone', end: 'a', error: gone })
+    t.match(await member.done, { reason: 'end-gone', error: gone })
+  })
+}
 
 async function workerReads(t: Test, options: string): Promise<void> {
   const { left, right } = await quietPair(t)
