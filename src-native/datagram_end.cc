@@ -19,7 +19,7 @@ constexpr size_t kLongest = kFrameRoom - kFrameAlignment;
 // A frame up to this length is moved to where the one before ended: more of them fit the slab. Moving longer ones would
 // cost more than that is worth.
 constexpr size_t kMoved = 16384;
-// Errors of the network (an ICMP message …) that one call reads away.
+// So many times one call reads away errors of the network (an ICMP message …), and datagrams without a byte.
 constexpr int kErrors = 16;
 // A queue longer than this gives its memory back when it is empty.
 constexpr size_t kKept = 1024 * 1024;
@@ -148,6 +148,7 @@ int DatagramEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, 
       continue;
     }
     uint32_t most = 1;
+    const uint32_t before = incoming.count;
     mutex_.Lock();
     for (int i = 0; i < received; i++) {
       const msghdr& header = messages[i].msg_hdr;
@@ -168,7 +169,8 @@ int DatagramEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, 
     mutex_.Unlock();
     // Up at once, down slowly.
     expected_ = most > expected_ ? most : expected_ - (expected_ - most + 7) / 8;
-    if (static_cast<size_t>(received) < wanted) {
+    const bool fruitless = incoming.count == before;
+    if (static_cast<size_t>(received) < wanted || (fruitless && ++errors == kErrors)) {
       error = -EAGAIN;
       break;
     }

@@ -25,6 +25,8 @@ constexpr size_t kShortFrame = 16 * 1024;
 constexpr uint32_t kPatience = 16;
 // Reading gets over so many errors a call: each is a frame that is lost, or one of the socket.
 constexpr int kErrors = 64;
+// Frames of a ring that a call looks at: more than it is ever asked for.
+constexpr uint32_t kLooks = 8192;
 
 constexpr size_t kControlSize = CMSG_SPACE(sizeof(tpacket_auxdata)) + CMSG_SPACE(sizeof(timespec));
 
@@ -159,8 +161,11 @@ int PacketSocketEnd::ReadRing(Delivery& delivery) {
   Locked locked(ring_mutex_);
   if (!ring_.mapped()) return -EBADF;
   Arrival arrival;
-  while (!delivery.full() && !intake_.keeps() && delivery.room() >= room()) {
+  // What is of no use is thrown away, and not for ever.
+  uint32_t looks = 0;
+  while (!delivery.full() && !intake_.keeps() && delivery.room() >= room() && looks < kLooks) {
     if (!ring_.Look(&arrival)) break;
+    looks++;
     if (arrival.length + kFrameAlignment <= delivery.room()) {
       intake_.Prepare(arrival);
       if (!intake_.Deliver(arrival, delivery)) Lost();
@@ -216,8 +221,10 @@ int PacketSocketEnd::ReadSocket(Delivery& delivery, Tally& tally) {
       if (++errors == kErrors) return -EAGAIN;
       continue;
     }
+    const uint32_t before = delivery.count();
     Accept(delivery, received, stride, tally);
     if (static_cast<uint32_t>(received) < count) break;
+    if (delivery.count() == before && ++errors == kErrors) break;
   }
   return -EAGAIN;
 }

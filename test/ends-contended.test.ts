@@ -188,3 +188,23 @@ test('frames that wait in memory leave the event loop its turns', await needs('n
   t.equal(seen, sent)
   t.ok(turns > 20, `${turns} turns`)
 })
+
+test('datagrams without a byte do not hold a reader', await needs('namespaces'), async (t) => {
+  const namespace = await scratch(t)
+  const b = await openDatagramBatch({ namespace, local: { address: '127.0.0.1' } })
+  const sender = await namespace.bindDatagram({ type: 'udp4', address: '127.0.0.1' })
+  closing(t, b)
+  t.teardown(() => sender.close())
+  for (let i = 0; i <= 100; i++) {
+    const bytes = i < 100 ? new Uint8Array(0) : numberedFrame(7)
+    await new Promise((resolve) => sender.send(bytes, b.local.port, '127.0.0.1', resolve))
+  }
+  let polls = 0
+  let length = 0
+  while (length === 0 && polls < 1000) {
+    length = b.pollBatch(0, { max: 1 })?.length ?? 0
+    polls++
+  }
+  t.equal(length, 1)
+  t.ok(polls > 1, `${polls} polls`)
+})
