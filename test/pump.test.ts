@@ -162,6 +162,11 @@ test('an end is used in one way', tun, async (t) => {
   await t.rejects(a.batches().next(), { ...state, message: /read by a pump/ })
   t.throws(() => a.writeBatch([numberedFrame(1)]), { ...state, message: /written by a pump/ })
   t.throws(() => startPump(a, b), state)
+  await t.rejects(a[Symbol.asyncIterator]().next(), { ...state, message: /read by a pump/ })
+  for (const read of [() => a.onBatch(() => {}), () => a.pollBatch(0)]) {
+    t.throws(read, { ...state, message: /read by a pump/ })
+  }
+  t.ok(pump.running && !a.destroyed, 'what is refused ends neither the pump nor the end')
   await pump.close()
   const batches = a.batches()
   const pending = batches.next()
@@ -180,6 +185,7 @@ test('an end is used in one way', tun, async (t) => {
   await b.close()
   t.match(await last.done, { reason: 'end-closed', end: 'b' })
   t.throws(() => startPump(a, b), { code: 'EBADF' })
+  t.throws(() => startPump(b, a), { code: 'EBADF' })
 })
 
 test('every way to end', tun, async (t) => {

@@ -161,7 +161,8 @@ test('pollBatch blocks a worker, and only a worker', tun, async (t) => {
   t.throws(() => batch?.frame(0), /this batch is over/)
   await t.rejects(tap.batches().next(), { code: 'ERR_INVALID_STATE' }, 'it is read one way only')
   await tap.close()
-  t.throws(() => tap.pollBatch(0), { code: 'ERR_INVALID_STATE' })
+  t.throws(() => tap.pollBatch(0), { code: 'EBADF', message: /is closed/ })
+  t.throws(() => tap.onBatch(() => {}), { code: 'EBADF', message: /is closed/ })
 
   const source = `
     const { parentPort, workerData } = require('node:worker_threads')
@@ -250,6 +251,11 @@ test('some frames of a batch are forwarded without copying', tun, async (t) => {
   t.equal(few?.data, batch?.data, 'the same memory')
   t.equal(few?.originalLength(0), 142)
   t.ok(Math.abs(Number((few?.time(0) ?? 0n) / 1_000_000n) - Date.now()) < 60_000)
+  const none = batch?.select(() => false)
+  t.same([none?.length, none?.bytes, [...(none ?? [])]], [0, 0, []])
+  t.equal(tap.writeBatch(none as never), 0, 'no frames are no error')
+  t.equal(none?.select([]).length, 0)
+  t.throws(() => none?.frame(0), { code: 'ERR_INVALID_ARG_VALUE', message: /has no frames/ })
   t.throws(() => batch?.select([10]), { code: 'ERR_OUT_OF_RANGE' })
   t.throws(() => batch?.select(3 as never), { code: 'ERR_INVALID_ARG_TYPE' })
   t.equal(tap.writeBatch(few as never), 2)

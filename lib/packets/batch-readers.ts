@@ -28,7 +28,6 @@ export class BatchListener implements BatchReader {
     this.#max = max
     this.#callback = callback
     if (device.failure !== undefined) throw device.failure
-    device.checkUnread()
     source.claim(this)
     device.watch(this.#ready)
   }

@@ -1,5 +1,5 @@
 /** Frames in batches: up to a few hundred a turn, in one reused piece of memory, without an object for each. */
-import { checkInteger, rangeError, typeError } from '../validate.js'
+import { checkInteger, rangeError, typeError, valueError } from '../validate.js'
 import { FRAME_ROOM, HAS_HEADER, OFFLOAD_HEADER_SIZE } from './constants.js'
 import { lengthOf, type PacketDevice } from './device.js'
 import { type OffloadFrame, OffloadHeader, offloadFrameAt } from './offload-header.js'
@@ -153,7 +153,8 @@ export class FrameBatch implements Iterable<Buffer> {
     for (let i = 0; i < this.length; i++) yield this.frame(i)
   }
 
-  #use(i = 0): BatchParts {
+  /** The parts, for frame `i` where one is asked for: a batch may have none. */
+  #use(i?: number): BatchParts {
     if (this.#parts === undefined) {
       throw Object.assign(
         new Error('this batch is over: its frames were valid until the next turn (copy(i) keeps one)'),
@@ -162,7 +163,10 @@ export class FrameBatch implements Iterable<Buffer> {
         },
       )
     }
-    if (!(Number.isInteger(i) && i >= 0 && i < this.length)) throw rangeError('i', 0, this.length - 1, i)
+    if (i !== undefined && !(Number.isInteger(i) && i >= 0 && i < this.length)) {
+      if (this.length === 0) throw valueError('i', i, 'this batch has no frames')
+      throw rangeError('i', 0, this.length - 1, i)
+    }
     return this.#parts
   }
 }

@@ -1,6 +1,7 @@
 /** What everything has in common that frames come out of and go into: a Duplex of frames, batches beside it, one descriptor. */
 import { Duplex } from 'node:stream'
 import { isMainThread } from 'node:worker_threads'
+import { namedError } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import type { NativeEnd } from '../native.js'
 import { checkBoolean, checkFunction, checkInteger, checkOptions, checkSignal, typeError } from '../validate.js'
@@ -38,13 +39,15 @@ type WriteCallback = (error?: Error | null) => void
 
 /** The native end of a packet end, to hand to a thread. */
 export let nativeEndOf: (end: PacketEnd) => NativeEnd
-/** The device of a packet end. TypeError for anything else. */
-export let deviceOf: (end: PacketEnd) => PacketDevice
+/** The device of a packet end. TypeError for anything else, with its name. */
+export let deviceOf: (end: PacketEnd, name?: string) => PacketDevice
 /**
  * Lets a thread read or write an end from now on; closing the end ends the thread's use of it before. Returns what gives the end
  * back. Throws ERR_INVALID_STATE when it is read or written otherwise, EBADF when it is closed.
  */
 export let claimEnd: (end: PacketEnd, user: ThreadUser, use: { read: boolean; write: boolean }) => () => void
+
+const ONE_WAY = 'it cannot be read as a stream at the same time'
 
 function stateError(message: string): Error {
   return Object.assign(new Error(message), { code: 'ERR_INVALID_STATE' })
@@ -77,17 +80,19 @@ export abstract class PacketEnd extends Duplex {
 
   static {
     nativeEndOf = (end) => deviceOf(end).end
-    deviceOf = (end) => {
-      if (!(end instanceof PacketEnd)) throw typeError('end', 'a packet end (a Tap, a Tun, a socket …)', end)
+    deviceOf = (end, name = 'end') => {
+      if (!(end instanceof PacketEnd)) throw typeError(name, 'a packet end (a Tap, a Tun, a socket …)', end)
       return end.#device
     }
     claimEnd = (end, user, use) => {
-      if (use.read && (end.#reader !== undefined || end.#streamed || end.readableFlowing === true)) {
+      const device = deviceOf(end)
+      const isRead = end.#reader !== undefined || end.#streamed || end.readableFlowing === true
+      if (use.read && isRead && !device.closed) {
         throw stateError(`${end.name} is being read: ${user.what} cannot read it at the same time`)
       }
       // What was written in this turn goes before.
       if (use.write) end.#flush()
-      return deviceOf(end).claim(user, use)
+      return device.claim(user, use)
     }
   }
 
@@ -129,7 +134,7 @@ export abstract class PacketEnd extends Duplex {
 
   override _read(): void {
     if (this.#reader !== undefined) {
-      this.destroy(stateError(`${this.name} is being read in batches: it cannot be read as a stream at the same time`))
+      this.destroy(stateError(`${this.name} is being read in batches: ${ONE_WAY}`))
       return
     }
     this.#streamed = true
@@ -178,6 +183,8 @@ export abstract class PacketEnd extends Duplex {
 
   /**
    * Writes one frame. Returns false when more frames than `writableHighWaterMark` wait, as any stream does.
+   *
+   * Writing while a pump or a switch does destroys the end, with ERR_INVALID_STATE.
    *
    * @throws TypeError (ERR_INVALID_ARG_TYPE) when the frame is not a Buffer or another Uint8Array.
    */
@@ -242,7 +249,8 @@ export abstract class PacketEnd extends Duplex {
    *
    * The iteration ends when the end is closed, with ENODEV when the interface was deleted, and with an AbortError when the
    * signal fires; `break` leaves the end open. An end is read either as a stream or in batches: once frames were asked for
-   * through the stream, this throws (ERR_INVALID_STATE); reading the stream during an iteration destroys it with that error.
+   * through the stream, this throws (ERR_INVALID_STATE). So does `for await` of the stream during an iteration; 'data' and `pipe`
+   * then destroy it with that error. While a pump or a switch reads the end, all of it fails so.
    */
   batches(options: BatchOptions = {}): BatchIterator {
     checkOptions(options, 'options', ['max', 'details', 'signal'])
@@ -265,12 +273,13 @@ export abstract class PacketEnd extends Duplex {
    * 'error', if somebody listens, and 'close'.
    *
    * @returns what pauses, resumes and ends it
+   * @throws NetkitError EBADF when the end is closed; ERR_INVALID_STATE when it is read otherwise
    */
   onBatch(callback: (batch: FrameBatch) => void, options: { max?: number } = {}): BatchListener {
     checkFunction(callback, 'callback')
     checkOptions(options, 'options', ['max'])
     const max = this.#checkMax(options.max)
-    if (this.destroyed) throw stateError(`${this.name} is closed`)
+    if (this.destroyed) throw this.#gone()
     return new BatchListener(this.#source, this.#device, this.#mtu, max, callback)
   }
 
@@ -288,9 +297,8 @@ export abstract class PacketEnd extends Duplex {
     if (isMainThread && timeout !== 0) {
       throw stateError('pollBatch() would block the main thread: use it in a worker thread, or batches() or onBatch()')
     }
-    if (this.destroyed) throw this.#device.failure ?? stateError(`${this.name} is closed`)
+    if (this.destroyed) throw this.#gone()
     if (this.#poller === undefined) {
-      this.#device.checkUnread()
       const poller = new BatchPoller(this.#device, this.#mtu)
       this.#source.claim(poller)
       this.#poller = poller
@@ -303,6 +311,10 @@ export abstract class PacketEnd extends Duplex {
     }
   }
 
+  #gone(): Error {
+    return this.#device.failure ?? namedError('EBADF', 'read', `${this.name} is closed`)
+  }
+
   #batchSource(): BatchSource {
     const stream = this
     return {
@@ -310,6 +322,7 @@ export abstract class PacketEnd extends Duplex {
         return stream.destroyed
       },
       claim(reader) {
+        stream.#device.checkUnread()
         if (stream.#streamed || stream.readableFlowing === true)
           throw stateError(`${stream.name} is read as a stream: it cannot be read in batches`)
         if (stream.#reader !== undefined) throw stateError(`${stream.name} is being read in batches already`)
@@ -351,7 +364,7 @@ export abstract class PacketEnd extends Duplex {
 
   /** `for await (const frame of tap)`: ends when the tap is closed, and closes it on `break`. */
   override [Symbol.asyncIterator](): FrameIterator {
-    return new FrameIterator(this, true)
+    return new FrameIterator(this, true, this.#checkStream)
   }
 
   /** The same, with a choice: `destroyOnReturn: false` leaves the tap open on `break`. */
@@ -359,7 +372,12 @@ export abstract class PacketEnd extends Duplex {
     checkOptions(options, 'options', ['destroyOnReturn'])
     const { destroyOnReturn = true } = options
     checkBoolean(destroyOnReturn, 'destroyOnReturn')
-    return new FrameIterator(this, destroyOnReturn)
+    return new FrameIterator(this, destroyOnReturn, this.#checkStream)
+  }
+
+  readonly #checkStream = (): void => {
+    if (this.#reader !== undefined) throw stateError(`${this.name} is being read in batches: ${ONE_WAY}`)
+    this.#device.checkUnread()
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {

@@ -14,16 +14,23 @@ type Turn = IteratorResult<Buffer, undefined>
 export class FrameIterator implements AsyncIterableIterator<Buffer, undefined> {
   readonly #stream: FrameStream
   readonly #destroyOnReturn: boolean
+  readonly #check: () => void
   readonly #waiting: { resolve(turn: Turn): void; reject(error: unknown): void }[] = []
   #state: 'new' | 'running' | 'over' = 'new'
 
-  constructor(stream: FrameStream, destroyOnReturn: boolean) {
+  /** `check` throws when the stream is read otherwise: to begin all the same would destroy it. */
+  constructor(stream: FrameStream, destroyOnReturn: boolean, check: () => void) {
     this.#stream = stream
     this.#destroyOnReturn = destroyOnReturn
+    this.#check = check
   }
 
   next(): Promise<Turn> {
-    if (this.#state === 'new') this.#begin()
+    try {
+      if (this.#state === 'new') this.#begin()
+    } catch (error) {
+      return Promise.reject(error)
+    }
     if (this.#state === 'over') return Promise.resolve({ done: true, value: undefined })
     if (this.#waiting.length === 0) {
       const frame = this.#take()
@@ -40,6 +47,7 @@ export class FrameIterator implements AsyncIterableIterator<Buffer, undefined> {
   }
 
   #begin(): void {
+    if (!this.#stream.destroyed) this.#check()
     this.#state = 'running'
     this.#stream.on('readable', this.#wake).on('error', this.#wake).on('close', this.#wake)
   }
