@@ -449,7 +449,12 @@ test('options that are wrong', async (t) => {
   await wrong({ link: 'lo', filter: [] }, 'ERR_INVALID_ARG_VALUE', /1 to 4096 instructions/)
   await wrong({ link: 'lo', filter: Buffer.alloc(9) }, 'ERR_INVALID_ARG_VALUE', /instructions of 8 bytes/)
   await wrong({ link: 'lo', filter: [{ code: 6, jt: 0, jf: 256, k: 0 }] }, 'ERR_OUT_OF_RANGE', /filter\[0\]\.jf/)
-  await wrong({ link: 'lo', filter: 'ip' }, 'ERR_INVALID_ARG_TYPE', /options\.filter must be a BPF program/)
+  await wrong(
+    { link: 'lo', filter: 'ip' },
+    'ERR_INVALID_ARG_TYPE',
+    /options\.filter must be conditions, as .* or a BPF program/,
+  )
+  await wrong({ link: 'lo', filter: { proto: 'icmp' } }, 'ERR_INVALID_ARG_VALUE', /'proto' is 'protocol' here/)
   await wrong({ link: 'lo', filter: 3, direction: 'outbound' }, 'ERR_INVALID_ARG_VALUE', /eBPF/)
   await wrong({ link: 'lo', direction: 'in' }, 'ERR_INVALID_ARG_VALUE', /inbound, outbound, both/)
   await wrong({ link: 'lo', direction: 'outbound', protocol: 'ip' }, 'ERR_INVALID_ARG_VALUE', /protocol 'all'/)

@@ -26,6 +26,9 @@ export interface PacketFilterOptions {
 /** What `packetFilter` takes: conditions, or a program as instructions or as an array of struct sock_filter (linux/filter.h). */
 export type PacketFilterInput = PacketFilter | PacketCondition | readonly FilterInstruction[] | Uint8Array
 
+/** What a filter is to be, for errors: people write tcpdump's expressions first. */
+export const A_FILTER = "conditions, as { protocol: 'tcp', port: 80 }, or a BPF program"
+
 const INSTRUCTION = 8
 const KEPT = 262_144
 const instructionKeys = ['code', 'jt', 'jf', 'k']
@@ -128,6 +131,7 @@ export function packetFilter(input: PacketFilterInput, options: PacketFilterOpti
   if (input instanceof PacketFilter) return input
   if (input instanceof Uint8Array) return checked(bytesOf(input))
   if (Array.isArray(input)) return checked(encodeInstructions(instructionsOf(input)))
+  if (typeof input !== 'object' || input === null) throw typeError('filter', A_FILTER, input)
   const scope = { layer3, tags: 0, mayBeBeside: true, depth: 0 }
   const expression = expressionOf(input as PacketCondition, 'filter', scope)
   // The kernel hands no frame over that is shorter than its Ethernet header; a shorter one ends the program, and is dropped.

@@ -1,6 +1,6 @@
 /** What a pump does to the frames of one direction: options, and the numbers that the addon takes for them. */
 import { randomInt } from 'node:crypto'
-import { PacketFilter, type PacketFilterInput, packetFilter } from '../packets/filter.js'
+import { A_FILTER, PacketFilter, type PacketFilterInput, packetFilter } from '../packets/filter.js'
 import { checkPercent, checkRate, checkTime, type Rate } from '../rtnetlink/traffic/units.js'
 import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError, valueError } from '../validate.js'
 
@@ -168,7 +168,7 @@ function limits(limit: FlowOptions['limit'], rate: number, delay: number): { fra
 
 function filterProgram(filter: PacketFilterInput | undefined, name: string, layer3: boolean): Uint8Array {
   if (filter === undefined) return new Uint8Array()
-  if (typeof filter !== 'object' || filter === null) throw typeError(name, 'a packet filter', filter)
+  if (typeof filter !== 'object' || filter === null) throw typeError(name, A_FILTER, filter)
   const isProgram = filter instanceof PacketFilter || filter instanceof Uint8Array || Array.isArray(filter)
   return packetFilter(filter, isProgram ? {} : { layer3 }).bytes
 }

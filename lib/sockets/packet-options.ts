@@ -2,6 +2,8 @@
 import { isNamespace } from '../namespace/internal.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { LITTLE_ENDIAN } from '../netlink/bytes.js'
+import type { PacketCondition } from '../packets/filter/conditions.js'
+import { A_FILTER, packetFilter } from '../packets/filter.js'
 import { checkLinkReference, type LinkReference } from '../rtnetlink/link-options.js'
 import { checkProtocol, type ProtocolName } from '../rtnetlink/traffic/filter.js'
 import {
@@ -86,8 +88,12 @@ export interface PacketSocketOptions {
    * socket itself has sent is never read back. Default: 'inbound'.
    */
   direction?: 'inbound' | 'outbound' | 'both'
-  /** Only frames that pass are read, and at most as many bytes of them as it says: a classic BPF program, or the descriptor of an eBPF program (BPF_PROG_TYPE_SOCKET_FILTER), which stays the caller's. */
-  filter?: FilterProgram | number
+  /**
+   * Only frames that pass are read, and at most as many bytes of them as it says: conditions (`{ protocol: 'tcp', port: 80 }`) about
+   * Ethernet frames, a classic BPF program, or the descriptor of an eBPF program (BPF_PROG_TYPE_SOCKET_FILTER), which stays the
+   * caller's. For the link of a tun: `packetFilter(conditions, { layer3: true })`.
+   */
+  filter?: PacketCondition | FilterProgram | number
   /** Shares the frames of the link with other sockets. */
   fanout?: FanoutOptions
   /** True makes the link receive frames for any MAC address as long as the socket is open. Default: false. */
@@ -172,7 +178,19 @@ function checkLength(bytes: Uint8Array, value: unknown, name: string): Uint8Arra
 }
 
 function checkFilter(value: unknown, name: string): Program {
-  return typeof value === 'number' ? checkDescriptor(value, name) : checkProgram(value, name)
+  if (typeof value === 'number') return checkDescriptor(value, name)
+  if (typeof value !== 'object' || value === null) throw typeError(name, A_FILTER, value)
+  const isProgram = Array.isArray(value) || [value, (value as FilterObject).bytes].some(isBytes)
+  return isProgram ? checkProgram(value, name) : packetFilter(value).bytes
+}
+
+/** An object that has a program, unless its `bytes` are a condition. */
+interface FilterObject {
+  bytes?: unknown
+}
+
+function isBytes(value: unknown): boolean {
+  return value instanceof Uint8Array
 }
 
 function checkFanout(value: FanoutOptions, name: string): CheckedOptions['fanout'] {
