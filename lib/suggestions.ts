@@ -53,18 +53,37 @@ const iproute2Words: Readonly<Record<string, readonly string[]>> = {
   vni: ['id'],
 }
 
+/** The same of words that other programs and Node.js have for it. */
+const usualWords: Readonly<Record<string, readonly string[]>> = {
+  bandwidth: ['rate'],
+  host: ['address'],
+  hostname: ['address', 'host'],
+  iface: ['link', 'device', 'parent'],
+  interface: ['link', 'device', 'parent'],
+  latency: ['delay'],
+  snaplen: ['snapshotLength'],
+}
+
 /** More of a list than this helps nobody. */
 const MANY = 20
 
 /** After `is not an option here; `: what is meant, or what there is. */
 export function optionHint(word: string, known: readonly string[]): string {
-  const aliases = Object.hasOwn(iproute2Words, word) ? iproute2Words[word] : undefined
-  const meant = aliases?.find((alias) => known.includes(alias))
-  if (meant !== undefined) return `iproute2's '${word}' is '${meant}' here`
+  const meant = aliasIn(iproute2Words, word, known)
+  const plural = [`${word}s`, `${word}es`].find((one) => known.includes(one))
+  const or = plural === undefined ? '' : `; or did you mean '${plural}'?`
+  if (meant !== undefined) return `iproute2's '${word}' is '${meant}' here${or}`
+  const usual = aliasIn(usualWords, word, known)
+  if (usual !== undefined) return `'${word}' is '${usual}' here`
   const near = nearest(word, known)
   if (near !== undefined) return `did you mean '${near}'?`
   const more = known.length > MANY + 1 ? ` and ${known.length - MANY} more` : ''
   return `the options are ${(more === '' ? known : known.slice(0, MANY)).join(', ')}${more}`
+}
+
+/** The first of a word's aliases that is known. */
+function aliasIn(table: Readonly<Record<string, readonly string[]>>, word: string, known: readonly string[]) {
+  return Object.hasOwn(table, word) ? table[word]?.find((alias) => known.includes(alias)) : undefined
 }
 
 /** What comes behind the complaint about a kind: the known one that is written nearly so, and nothing when there is none. */

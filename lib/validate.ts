@@ -3,12 +3,14 @@
  * type, RangeError with ERR_INVALID_ARG_VALUE for a wrong value of the right type, RangeError with ERR_OUT_OF_RANGE for a
  * number that is too small or too large. `name` is the option's path as the caller wrote it.
  */
+import { Stream } from 'node:stream'
 import { inspect } from 'node:util'
 import { optionHint } from './suggestions.js'
 
 export type ArgumentErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_OUT_OF_RANGE'
 
 function shown(value: unknown): string {
+  if (value instanceof Stream) return `[${value.constructor.name}]`
   return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 64, maxArrayLength: 4 })
 }
 

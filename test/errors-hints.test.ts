@@ -1,6 +1,6 @@
 /** What the errors of wrong options say besides that they are wrong: what was meant, or what there is. */
 import t from 'tap'
-import { createBridge, createLink, createVeth, type NetkitError } from '../dist/index.js'
+import { capture, createBridge, createLink, createVeth, type NetkitError, openTap } from '../dist/index.js'
 import { needs } from './support/needs.js'
 import { refused, TYPE, VALUE, type Wrong } from './support/refused.js'
 import { scratch } from './support/scratch.js'
@@ -22,6 +22,10 @@ t.test('the words of iproute2', namespaces, async (t) => {
     const [path, name] = expected.split('|')
     await refused(t, word, call, VALUE, `${path}: is not an option here; iproute2's '${word}' is ${name} here`)
   }
+  const address = () => openTap({ namespace: red, address: '10.0.0.1/24' } as Wrong)
+  await refused(t, 'address', address, VALUE, /iproute2's 'address' is 'mac' here; or did you mean 'addresses'\?$/)
+  const snaplen = () => capture({ link: 'lo', namespace: red, snaplen: 96 } as Wrong)
+  await refused(t, 'snaplen', snaplen, VALUE, /^options 'snaplen': .*'snaplen' is 'snapshotLength' here$/)
   const bridge = await createBridge({ name: 'br0', namespace: red })
   const dst = () => bridge.fdb.add({ mac: '02:00:00:00:00:01', dst: '10.0.0.1' } as Wrong)
   await refused(t, 'dst', dst, VALUE, "entry 'dst': is not an option here; iproute2's 'dst' is 'destination' here")

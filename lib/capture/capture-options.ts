@@ -74,7 +74,11 @@ export function checkCaptureOptions(options: CaptureOptions): void {
   const { link, namespace, tap, pump, end, file, rotate, snapshotLength, promiscuous, comment, signal } = options
   const given = subjects.filter((key) => options[key] !== undefined)
   if (given.length !== 1) {
-    throw valueError('options', given.join(' and '), `one of ${subjects.join(', ')} says what to capture`)
+    throw valueError(
+      'options',
+      given.length === 0 ? options : given.join(' and '),
+      `one of ${subjects.join(', ')} says what to capture`,
+    )
   }
   if (Array.isArray(link)) {
     if (link.length === 0) throw valueError('options.link', link, 'there is nothing to capture')

@@ -1,4 +1,5 @@
 /** What `capture` reads: opened for it, with what is known about it. */
+import { namedError } from '../errors.js'
 import { deviceOf, type PacketEnd } from '../packets/end.js'
 import type { LinkReference } from '../rtnetlink/link-options.js'
 import { type CaptureOptions, described, filterOf } from './capture-options.js'
@@ -9,6 +10,8 @@ import type { SourceParts } from './source.js'
 /** Opens all that the options name. What was opened is closed when one cannot be. */
 export async function openSources(options: CaptureOptions): Promise<SourceParts[]> {
   const { link, tap, pump, end } = options
+  const closed = [tap, end].find((one) => one?.destroyed)
+  if (closed !== undefined) throw namedError('EBADF', 'capture', `${closed.name} is closed`)
   if (end !== undefined) return [endSource(end, options)]
   if (pump !== undefined) return [pumpSource(pump, options)]
   const links: readonly LinkReference[] =

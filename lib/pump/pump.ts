@@ -89,7 +89,8 @@ export class Pump {
     const { direction = 'both', signal } = options
     this.a = a
     this.b = b
-    this.#layer3 = deviceOf(a).layer3
+    this.#layer3 = deviceOf(a, 'a').layer3
+    deviceOf(b, 'b')
     this.#options = { forward: optionsOf(options, 'forward'), backward: optionsOf(options, 'backward') }
     const numbers = DIRECTIONS.map((each) => flowNumbers(this.#options[each], each, true, this.#layer3))
     const [forward, backward] = [direction !== 'backward', direction !== 'forward']

@@ -10,7 +10,7 @@ import { RawSocket, SO_ERROR, SO_REUSEADDR } from '../namespace/sockets.js'
 import { native, type Poller } from '../native.js'
 import { decodeInt, encodeInt } from '../netlink/bytes.js'
 import { checkUnixPath, encodeUnixAddress, shownPath, unixConstants } from '../packets/unix.js'
-import { checkInteger, valueError } from '../validate.js'
+import { checkInteger, typeError, valueError } from '../validate.js'
 import { socketConstants } from './constants.js'
 import { decodeEndpoint, formatEndpoint } from './endpoint.js'
 import { openUnixSocket } from './setup.js'
@@ -38,6 +38,7 @@ export function checkTarget({ path, host, port }: StreamTarget, listens: boolean
     return
   }
   if (host !== undefined) checkHost(host, 'options.host')
+  else if (port === undefined) throw typeError('options.path', "a Unix socket's path, or `port` a number", path)
   checkInteger(port, 'options.port', listens ? 0 : 1, 65_535)
 }
 
