@@ -1,7 +1,7 @@
 /** What everything has in common that frames come out of and go into: a Duplex of frames, batches beside it, one descriptor. */
 import { Duplex } from 'node:stream'
 import { isMainThread } from 'node:worker_threads'
-import { namedError } from '../errors.js'
+import { AbortError, namedError } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import type { NativeEnd } from '../native.js'
 import { checkBoolean, checkFunction, checkInteger, checkOptions, checkSignal, typeError } from '../validate.js'
@@ -10,7 +10,7 @@ import { BatchIterator, type BatchOptions, type BatchReader, type BatchSource } 
 import { BatchListener, BatchPoller } from './batch-readers.js'
 import { FRAME_ROOM, HAS_HEADER } from './constants.js'
 import { lengthOf, type PacketDevice, type PacketStats, type ThreadUser } from './device.js'
-import { FrameIterator } from './frame-iterator.js'
+import { type FrameIteration, FrameIterator } from './frame-iterator.js'
 import { offloadFrameAt } from './offload-header.js'
 
 /** What an end consists of. */
@@ -73,10 +73,14 @@ export abstract class PacketEnd extends Duplex {
   readonly #source: BatchSource
   #reader: BatchReader | undefined
   #poller: BatchPoller | undefined
+  /** The callback of what is being written, while the end is full. */
+  #stuckWrite: WriteCallback | undefined
   /** The callback of the turn's first write. */
   #afterWrite: WriteCallback | undefined
   /** Whether frames were ever asked for through the stream. */
   #streamed = false
+  /** What the end was destroyed with. */
+  #error: Error | null = null
 
   static {
     nativeEndOf = (end) => deviceOf(end).end
@@ -225,10 +229,12 @@ export abstract class PacketEnd extends Duplex {
   /** Writes all frames: those that the end has no room for when it has. */
   #send(frames: unknown[], callback: WriteCallback, start = 0): void {
     let done = start
+    this.#stuckWrite = undefined
     try {
       done += this.#device.writeBuffers(start === 0 ? checkFrames(frames, 'frame') : (frames as Uint8Array[]), start)
       if (done < frames.length) {
         this.#device.whenWritable(() => this.#send(frames, callback, done))
+        this.#stuckWrite = callback
         return
       }
     } catch (error) {
@@ -364,7 +370,7 @@ export abstract class PacketEnd extends Duplex {
 
   /** `for await (const frame of tap)`: ends when the tap is closed, and closes it on `break`. */
   override [Symbol.asyncIterator](): FrameIterator {
-    return new FrameIterator(this, true, this.#checkStream)
+    return new FrameIterator(this, true, this.#iteration)
   }
 
   /** The same, with a choice: `destroyOnReturn: false` leaves the tap open on `break`. */
@@ -372,17 +378,25 @@ export abstract class PacketEnd extends Duplex {
     checkOptions(options, 'options', ['destroyOnReturn'])
     const { destroyOnReturn = true } = options
     checkBoolean(destroyOnReturn, 'destroyOnReturn')
-    return new FrameIterator(this, destroyOnReturn, this.#checkStream)
+    return new FrameIterator(this, destroyOnReturn, this.#iteration)
   }
 
-  readonly #checkStream = (): void => {
-    if (this.#reader !== undefined) throw stateError(`${this.name} is being read in batches: ${ONE_WAY}`)
-    this.#device.checkUnread()
+  readonly #iteration: FrameIteration = {
+    check: () => {
+      if (this.#reader !== undefined) throw stateError(`${this.name} is being read in batches: ${ONE_WAY}`)
+      this.#device.checkUnread()
+    },
+    error: () => this.#error,
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {
     guard.forget(this.#device)
+    this.#error = error
     this.#reader?.end(error ?? this.#device.failure)
+    const stuck = this.#stuckWrite
+    this.#stuckWrite = undefined
+    // The stream tells those behind it, and who waits for 'finish'.
+    stuck?.(error ?? new AbortError(`${this.name} was closed before the frame was written`))
     this.#device.close().then(() => callback(error), callback)
   }
 
@@ -403,8 +417,8 @@ export abstract class PacketEnd extends Duplex {
   }
 
   /**
-   * Lets go of the descriptor, and resolves when it is closed. Iterations end; what was written goes out, what was read ahead is
-   * dropped. Idempotent.
+   * Lets go of the descriptor, and resolves when it is closed. Iterations end; what was written goes out as far as the end has room,
+   * and the callbacks of the rest get an AbortError; what was read ahead is dropped. Idempotent.
    */
   async close(): Promise<void> {
     this.#flush()

@@ -9,20 +9,28 @@ export interface FrameStream extends Duplex {
   close(): Promise<void>
 }
 
+/** What else the iterator asks. */
+export interface FrameIteration {
+  /** Throws when the stream is read otherwise: to begin all the same would destroy it. */
+  check(): void
+  /** The error of reading or writing that destroyed the stream. What a closed stream had not written has another. */
+  error(): Error | null
+}
+
 type Turn = IteratorResult<Buffer, undefined>
 
 export class FrameIterator implements AsyncIterableIterator<Buffer, undefined> {
   readonly #stream: FrameStream
   readonly #destroyOnReturn: boolean
-  readonly #check: () => void
+  readonly #iteration: FrameIteration
   readonly #waiting: { resolve(turn: Turn): void; reject(error: unknown): void }[] = []
   #state: 'new' | 'running' | 'over' = 'new'
 
-  /** `check` throws when the stream is read otherwise: to begin all the same would destroy it. */
-  constructor(stream: FrameStream, destroyOnReturn: boolean, check: () => void) {
+  /** @internal */
+  constructor(stream: FrameStream, destroyOnReturn: boolean, iteration: FrameIteration) {
     this.#stream = stream
     this.#destroyOnReturn = destroyOnReturn
-    this.#check = check
+    this.#iteration = iteration
   }
 
   next(): Promise<Turn> {
@@ -47,7 +55,7 @@ export class FrameIterator implements AsyncIterableIterator<Buffer, undefined> {
   }
 
   #begin(): void {
-    if (!this.#stream.destroyed) this.#check()
+    if (!this.#stream.destroyed) this.#iteration.check()
     this.#state = 'running'
     this.#stream.on('readable', this.#wake).on('error', this.#wake).on('close', this.#wake)
   }
@@ -60,7 +68,7 @@ export class FrameIterator implements AsyncIterableIterator<Buffer, undefined> {
     }
     const stream = this.#stream
     if (!stream.destroyed || this.#waiting.length === 0) return
-    const error = stream.errored
+    const error = this.#iteration.error()
     if (error !== null) this.#waiting.shift()?.reject(error)
     this.#finish()
   }

@@ -4,6 +4,7 @@ import { systemError } from '../errors.js'
 import { type NativeEnd, native } from '../native.js'
 import { PacketDevice } from '../packets/device.js'
 import { PacketEnd } from '../packets/end.js'
+import { hangUp } from '../packets/hang-up.js'
 import { checkBoolean, checkInteger, checkOneOf, checkOptions } from '../validate.js'
 
 /** Options of `createEndPair`. */
@@ -32,7 +33,7 @@ export class PairEnd extends PacketEnd {
       if (result !== EPIPE) return false
       process.nextTick(() => {
         const pair = self.held?.deref()
-        if (pair !== undefined) pair.#finish()
+        if (pair !== undefined) hangUp(pair)
       })
       return true
     }
@@ -40,16 +41,6 @@ export class PairEnd extends PacketEnd {
     const closing = () => native.closePairEnd(end)
     super({ device: new PacketDevice({ end, fd, name: `pair:${fd}`, offload, layer3, ended, closing }), mtu: 1500 })
     self.held = new WeakRef(this)
-  }
-
-  #finish(): void {
-    if (this.destroyed) return
-    if (this.readableLength === 0) {
-      this.destroy()
-      return
-    }
-    this.push(null)
-    this.once('end', () => this.destroy())
   }
 }
 

@@ -8,6 +8,7 @@ import { native } from '../native.js'
 import { decodeInt } from '../netlink/bytes.js'
 import { SOL_SOCKET } from '../netlink/socket.js'
 import { PacketEnd } from '../packets/end.js'
+import { hangUp } from '../packets/hang-up.js'
 import { takeOver } from '../packets/received.js'
 import { unixConstants } from '../packets/unix.js'
 import { checkBoolean, checkInteger, checkOptions, valueError } from '../validate.js'
@@ -111,13 +112,7 @@ export class QemuStream extends PacketEnd implements StreamOwner {
   down(reason: NetkitError, last: boolean): void {
     this.#reason = reason
     this.emit('disconnect', reason)
-    if (!last || this.destroyed) return
-    if (this.readableLength === 0) {
-      this.destroy()
-      return
-    }
-    this.push(null)
-    this.once('end', () => this.destroy())
+    if (last) hangUp(this)
   }
 }
 
