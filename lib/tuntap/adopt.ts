@@ -22,7 +22,7 @@ import { Tun } from './tun.js'
 /** Options of `adoptTap` and `adoptTun`. */
 export interface AdoptOptions {
   /** The descriptor. This or `fds`. */
-  fd?: number
+  fd?: number | undefined
   /** The descriptors of a multi-queue interface, one a queue: any number of them, the others being somebody else's. */
   fds?: readonly number[]
   /** Where the interface was made. Default: the kernel is asked (SIOCGSKNS), which takes CAP_NET_ADMIN there. */
