@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/random.h>
 
 namespace netkit {
 
@@ -28,7 +29,11 @@ class SwitchTable {
   // Room for `limit` addresses, at half load at most. False when there is no memory.
   bool Prepare(uint32_t limit) {
     size_t size = 16;
-    while (size < static_cast<size_t>(limit) * 2) size *= 2;
+    shift_ = 60;
+    for (; size < static_cast<size_t>(limit) * 2; size *= 2) shift_--;
+    // Nobody is to know which addresses share a place: finding them would take ever longer. Any odd number does.
+    uint64_t chance = 0;
+    if (getrandom(&chance, sizeof(chance), GRND_NONBLOCK) == sizeof(chance)) factor_ = chance | 1;
     entries_ = static_cast<Entry*>(calloc(size, sizeof(Entry)));
     mask_ = size - 1;
     limit_ = limit;
@@ -86,12 +91,15 @@ class SwitchTable {
 
  private:
   size_t Place(uint64_t key) const {
-    // Fibonacci hashing; the multiplication mixes towards the high bits.
-    return static_cast<size_t>((key * 0x9e3779b97f4a7c15u) >> 32) & mask_;
+    // Multiplication mixes towards the high bits. Twice, as those who choose addresses in even steps get even steps.
+    key *= factor_;
+    return static_cast<size_t>(((key ^ key >> 32) * 0x9e3779b97f4a7c15u) >> shift_);
   }
 
   Entry* entries_ = nullptr;
   size_t mask_ = 0;
+  uint64_t factor_ = 0x9e3779b97f4a7c15u;
+  uint32_t shift_ = 0;  // what it leaves of 64 bits is a place
   uint32_t limit_ = 0;
   uint32_t count_ = 0;
 };
