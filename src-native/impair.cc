@@ -102,12 +102,12 @@ void Impairment::Push(const uint8_t* frame, size_t length, const OffloadHeader* 
   }
   const int copies = chances_.Happens(settings_.duplicate) ? 2 : 1;
   for (int i = 0; i < copies; i++) {
+    if (i > 0) counters_.duplicated++;
     Waiting* copy = Copy(frame, length, header);
     if (copy == nullptr) {
       counters_.dropped++;
       continue;
     }
-    if (i > 0) counters_.duplicated++;
     Damage(copy->bytes(), length);
     copy->time = now;
     for_rate_.Push(copy);

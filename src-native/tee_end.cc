@@ -82,7 +82,8 @@ bool TeeEnd::Put(const uint8_t* frame, Span span, uint64_t time, uint32_t flags)
   const uint64_t tail = tail_.load(std::memory_order_acquire);
   const size_t to_end = capacity_ - (written_ & (capacity_ - 1));
   const size_t gap = to_end < size ? to_end : 0;
-  if (gap + size > capacity_ - (written_ - tail)) return false;
+  if (gap > capacity_ - (written_ - tail)) return false;
+  // Also when the frame itself has no room then: an empty ring would never have any for one of half its size.
   if (gap > 0) {
     Record filler = {};
     filler.size = static_cast<uint32_t>(gap);
@@ -90,6 +91,7 @@ bool TeeEnd::Put(const uint8_t* frame, Span span, uint64_t time, uint32_t flags)
     memcpy(ring_ + (written_ & (capacity_ - 1)), &filler, sizeof(filler));
     written_ += gap;
   }
+  if (size > capacity_ - (written_ - tail)) return false;
   const Record record = {static_cast<uint32_t>(size), length, span.length(), flags, time, header_size, 0, 0};
   uint8_t* place = ring_ + (written_ & (capacity_ - 1));
   memcpy(place, &record, sizeof(record));

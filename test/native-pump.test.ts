@@ -44,6 +44,27 @@ function frames(lengths: number[], first = 0): { slab: Buffer; spans: Uint32Arra
   return { slab, spans }
 }
 
+test('the longest frames come, wherever a small ring has its end', async (t) => {
+  const slab = Buffer.alloc(FRAME_ROOM)
+  const spans = new Uint32Array(2)
+  const long = frames([65_600])
+  const step = frames([1])
+  for (let steps = 1015; steps < 1035; steps++) {
+    const tee = makeTee()
+    let came = 0
+    for (let i = 0; i < steps; i++) {
+      native.writeFrames(tee.end, step.slab, step.spans, 0, 1)
+      native.readFrames(tee.end, slab, 0, spans, 1)
+    }
+    for (let attempt = 0; attempt < 3; attempt++) {
+      native.writeFrames(tee.end, long.slab, long.spans, 0, 1)
+      came += Math.max(0, native.readFrames(tee.end, slab, 0, spans, 1))
+    }
+    t.ok(came >= 2, `${came} of 3 behind ${steps}`)
+    await close(tee)
+  }
+})
+
 test('a ring keeps frames of every length, in order, around its end', async (t) => {
   const tee = makeTee()
   const slab = Buffer.alloc(2 ** 18)

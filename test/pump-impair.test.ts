@@ -155,6 +155,10 @@ test('limit', async (t) => {
   const none = line(t, { loss: 0.0001, seed: 1, limit: 1 })
   await send(none, 2000)
   t.equal(none.pump.stats().forward.dropped, 0, 'what need not wait needs no room')
+  const double = line(t, { delay: 20, limit: 10, duplicate: 100 })
+  await send(double, 50)
+  t.match(double.pump.stats().forward, { frames: 50, duplicated: 50, dropped: 90, waiting: 10 }, 'each is somewhere')
+  t.equal((await arrivals(double, 50)).length, 10)
 })
 
 test('options change while it runs', async (t) => {
