@@ -9,8 +9,8 @@ const panels = [
 ]
 const kinds = { netkit: 'netkit', c: 'C', peer: 'other programs', kernel: 'the kernel alone' }
 
-const WIDTH = 860
-const LABEL = 250
+const WIDTH = 885
+const LABEL = 275
 const ROW = 22
 const BAR = 14
 
