@@ -10,7 +10,7 @@ import { optionHint } from './suggestions.js'
 export type ArgumentErrorCode = 'ERR_INVALID_ARG_TYPE' | 'ERR_INVALID_ARG_VALUE' | 'ERR_OUT_OF_RANGE'
 
 function shown(value: unknown): string {
-  if (value instanceof Stream) return `[${value.constructor.name}]`
+  if (value instanceof Stream && !(inspect.custom in value)) return `[${value.constructor.name}]`
   return inspect(value, { depth: 0, breakLength: Number.POSITIVE_INFINITY, maxStringLength: 64, maxArrayLength: 4 })
 }
 

@@ -1,6 +1,7 @@
 /** Native pumps: what they carry, how they are steered, and every way in which they end. */
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { test } from 'tap'
 import { type Pump, startPump } from '../dist/pump/pump.js'
 import { createTee } from '../dist/pump/tee.js'
@@ -167,6 +168,8 @@ test('an end is used in one way', tun, async (t) => {
     t.throws(read, { ...state, message: /read by a pump/ })
   }
   t.ok(pump.running && !a.destroyed, 'what is refused ends neither the pump nor the end')
+  t.equal(inspect(pump), `Pump { ${a.name}, ${b.name} }`)
+  t.equal(inspect({ a }), `{ a: Tap { ${a.name} } }`, 'an end is shown by its name')
   await pump.close()
   const batches = a.batches()
   const pending = batches.next()

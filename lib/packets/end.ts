@@ -1,5 +1,6 @@
 /** What everything has in common that frames come out of and go into: a Duplex of frames, batches beside it, one descriptor. */
 import { Duplex } from 'node:stream'
+import { inspect } from 'node:util'
 import { isMainThread } from 'node:worker_threads'
 import { AbortError, namedError } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
@@ -429,6 +430,10 @@ export abstract class PacketEnd extends Duplex {
   /** The same as `close()`. */
   override [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  [inspect.custom](): string {
+    return `${this.constructor.name} { ${this.name}${this.destroyed ? ' closed' : ''} }`
   }
 }
 

@@ -1,4 +1,5 @@
 /** Descriptors that came from another process, until somebody takes them. */
+import { type InspectOptions, inspect } from 'node:util'
 import { systemError } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import { native } from '../native.js'
@@ -95,5 +96,9 @@ export class ReceivedDescriptors implements AsyncDisposable {
   /** The same as `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  [inspect.custom](_depth: number, options: InspectOptions): string {
+    return `ReceivedDescriptors ${inspect({ data: this.data, fds: this.fds }, options)}`
   }
 }

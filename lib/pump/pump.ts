@@ -1,4 +1,5 @@
 /** Native pumps: frames from one end to the other and back, on a thread of their own. */
+import { inspect } from 'node:util'
 import { errnoName } from '../errno.js'
 import { AbortError, systemError } from '../errors.js'
 import { type NativePump, native } from '../native.js'
@@ -257,6 +258,10 @@ export class Pump {
   /** The same as `close()`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  [inspect.custom](): string {
+    return `Pump { ${this.a.name}, ${this.b.name}${this.#running ? '' : ' ended'} }`
   }
 }
 

@@ -1,4 +1,5 @@
 /** The ports of a native switch: what can be said of one, and what it has counted. */
+import { inspect } from 'node:util'
 import type { NetkitError } from '../errors.js'
 import type { PacketEnd } from '../packets/end.js'
 import { checkBoolean, checkInteger, checkOptions, checkString, typeError } from '../validate.js'
@@ -147,6 +148,10 @@ export class SwitchPort {
   /** The same as `remove()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.remove()
+  }
+
+  [inspect.custom](): string {
+    return `SwitchPort { ${this.number}: ${this.name} }`
   }
 }
 

@@ -1,4 +1,5 @@
 /** The native switch: a learning Ethernet switch on a thread of its own, between packet ends of any kind. */
+import { inspect } from 'node:util'
 import { errnoName } from '../errno.js'
 import { type NetkitError, namedError, systemError } from '../errors.js'
 import { type NativeSwitch, native } from '../native.js'
@@ -252,6 +253,11 @@ export class Switch {
   /** The same as `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  [inspect.custom](): string {
+    const words = this.#closed ? ['closed'] : this.ports.map(({ number, name }) => `${number}: ${name}`)
+    return `Switch { ${words.join(', ')} }`
   }
 }
 
