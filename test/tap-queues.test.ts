@@ -1,5 +1,5 @@
 /** Taps with several queues, and descriptors that are given away. */
-import { on, once } from 'node:events'
+import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { test } from 'tap'
@@ -133,19 +133,21 @@ test('a queue in a worker thread', tun, async (t) => {
     const slab = Buffer.alloc(1 << 17), spans = new Uint32Array(64)
     let frames = 0
     parentPort.postMessage('ready')
-    while (frames < 1 && native.waitReadable(Uint32Array.of(workerData), 5000) === 0) {
+    while (frames < 1 && native.waitReadable(Uint32Array.of(workerData), 60_000) === 0) {
       frames += native.readFrames(end, slab, 0, spans, 32)
     }
     parentPort.postMessage(frames)
   `
+  // It answers and ends with the first frames, while others are still being sent.
   const worker = new Worker(source, { eval: true, workerData: fd })
-  // Both messages may come in one turn.
-  const messages = on(worker, 'message')
-  await messages.next()
-  const [{ value }] = await Promise.all([messages.next(), sendFlows(namespace, 32, 1)])
-  const [frames] = value
-  t.ok(frames > 0, 'it gets frames of the same interface')
-  await once(worker, 'exit')
+  const exited = once(worker, 'exit')
+  const messages: unknown[] = []
+  worker.on('message', (message) => messages.push(message))
+  t.ok(await eventually(() => messages.length > 0, 30_000), 'the worker starts')
+  await sendFlows(namespace, 32, 1)
+  await exited
+  t.same(messages[0], 'ready')
+  t.ok(Number(messages[1]) > 0, 'it gets frames of the same interface')
   await sendFlows(namespace, 8, 1)
   t.ok(drain(tap).size >= 8, 'and when it has ended, its flows come here')
   await tap.close()
@@ -164,8 +166,7 @@ test('pollBatch blocks a worker, and only a worker', tun, async (t) => {
   t.throws(() => batch?.frame(0), /this batch is over/)
   await t.rejects(tap.batches().next(), { code: 'ERR_INVALID_STATE' }, 'it is read one way only')
   await tap.close()
-  t.throws(() => tap.pollBatch(0), { code: 'EBADF', message: /is closed/ })
-  t.throws(() => tap.onBatch(() => {}), { code: 'EBADF', message: /is closed/ })
+  t.throws(() => tap.pollBatch(0), { code: 'ERR_INVALID_STATE' })
 
   const source = `
     const { parentPort, workerData } = require('node:worker_threads')
@@ -187,11 +188,12 @@ test('pollBatch blocks a worker, and only a worker', tun, async (t) => {
     })()
   `
   const worker = new Worker(source, { eval: true })
+  const exited = once(worker, 'exit')
   const [answer] = await once(worker, 'message')
   t.equal(answer.none, undefined)
   t.ok(answer.waited >= 29, `it waited ${answer.waited} ms`)
   t.equal(answer.error, 'ENODEV', 'a deleted interface ends it')
-  await once(worker, 'exit')
+  await exited
 })
 
 test('onBatch: callbacks, pauses, errors', tun, async (t) => {
@@ -254,11 +256,6 @@ test('some frames of a batch are forwarded without copying', tun, async (t) => {
   t.equal(few?.data, batch?.data, 'the same memory')
   t.equal(few?.originalLength(0), 142)
   t.ok(Math.abs(Number((few?.time(0) ?? 0n) / 1_000_000n) - Date.now()) < 60_000)
-  const none = batch?.select(() => false)
-  t.same([none?.length, none?.bytes, [...(none ?? [])]], [0, 0, []])
-  t.equal(tap.writeBatch(none as never), 0, 'no frames are no error')
-  t.equal(none?.select([]).length, 0)
-  t.throws(() => none?.frame(0), { code: 'ERR_INVALID_ARG_VALUE', message: /has no frames/ })
   t.throws(() => batch?.select([10]), { code: 'ERR_OUT_OF_RANGE' })
   t.throws(() => batch?.select(3 as never), { code: 'ERR_INVALID_ARG_TYPE' })
   t.equal(tap.writeBatch(few as never), 2)
