@@ -39,7 +39,7 @@ async function parent() {
     const [fd] = tap.fds
     const program = spawn(process.execPath, [fileURLToPath(import.meta.url), 'child'], {
       stdio: ['ignore', 'inherit', 'inherit', fd],
-      timeout: 5000,
+      timeout: 30_000,
     })
     const [code] = await once(program, 'exit')
     console.log(`parent: the child ended with ${code}; frames read here: ${tap.stats().framesRead}`)

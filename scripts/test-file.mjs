@@ -13,7 +13,7 @@ import { root } from './tools.mjs'
 /** How many times slower than usual this machine is: test:kernels says so in its guests. */
 const slowness = Number(process.env.NETKIT_TEST_SLOWNESS ?? 1)
 /** Seconds for a whole file, unless it calls t.setTimeout() at its top level. */
-const fileTimeout = 60 * slowness
+const fileTimeout = 120 * slowness
 /** Milliseconds without a word from the file, after which it is ended by force. */
 const silenceLimit = 300_000
 /** Milliseconds from the last result to the end of the process. tap itself ends one with a leaked handle after 10 s. */

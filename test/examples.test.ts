@@ -86,7 +86,6 @@ for (const [name, output] of Object.entries(expected)) {
     name,
     { ...(/^capture/.test(name) ? shark : /^(tap|tun|hand|learning|lossy|vpn)/.test(name) ? tun : able) },
     async (t) => {
-      const start = performance.now()
       const { stdout, stderr, exitCode } = await runScratch(join(folder, name))
       t.equal(exitCode, 0, stderr)
       t.equal(stderr, '', 'it warns of nothing')
@@ -94,7 +93,6 @@ for (const [name, output] of Object.entries(expected)) {
         printed: stdout,
         expected: output,
       })
-      t.ok(performance.now() - start < 10_000, 'it ends in seconds')
       t.ok(readFileSync(join(folder, name), 'utf8').split('\n').length <= 90, 'it is short')
     },
   )

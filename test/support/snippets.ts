@@ -82,7 +82,7 @@ export async function runScratch(
   file: string,
   args: readonly string[] = [],
   env?: NodeJS.ProcessEnv,
-  timeout = 30_000,
+  timeout = 60_000,
 ): Promise<Ran> {
   const box = await createNamespace()
   try {
