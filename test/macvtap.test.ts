@@ -14,7 +14,8 @@ import { answerFrame, hostMac, numberOf } from './support/packets.js'
 import { askProgram } from './support/program.js'
 import { scratch } from './support/scratch.js'
 
-const macvtaps = await needs('namespaces', 'kind:macvtap')
+// The character device is made with mknod(2), which a user namespace has no right to.
+const macvtaps = await needs('root', 'namespaces', 'kind:macvtap')
 
 /** Two quiet namespaces with a cable between: a macvtap is put on `near`. */
 async function cable(t: Test, address = '10.0.6.1/24'): Promise<{ namespace: Namespace; near: Link; far: Link }> {
@@ -97,7 +98,7 @@ test('devices of the same name and index in two namespaces are told apart', macv
   t.ok(await left.namespace.links.get('tap'), 'a link that was there before stays')
 })
 
-test('a host behind a macvtap answers', await needs('namespaces', 'kind:macvtap', 'ping'), async (t) => {
+test('a host behind a macvtap answers', await needs('root', 'namespaces', 'kind:macvtap', 'ping'), async (t) => {
   const { near, far } = await cable(t)
   const macvtap = await open(t, { parent: near, mac: hostMac, mode: 'bridge', up: true })
   macvtap.on('data', (frame) => {
@@ -214,7 +215,7 @@ test('closing at every point leaves nothing', macvtaps, async (t) => {
   })
 })
 
-test('what is refused', macvtaps, async (t) => {
+test('what is refused', await needs('namespaces', 'kind:macvtap'), async (t) => {
   await using namespace = await createNamespace()
   await t.rejects(openMacvtap({} as MacvtapOptions), { code: 'ERR_INVALID_ARG_VALUE', message: /either/ })
   await t.rejects(openMacvtap({ link: 'lo', mode: 'bridge' } as unknown as MacvtapOptions), {

@@ -60,11 +60,13 @@ function taken(one: Station): string[] {
   })
 }
 
-/** Until the switch has taken all frames that were sent so far. */
+/** Until the switch has taken all frames that were sent so far, and the stations have what it sent on. */
 async function settled(stations: Station[], on: Switch): Promise<void> {
   const sent = () => stations.reduce((sum, { end }) => sum + end.stats().framesWritten, 0)
   const came = () => on.ports.reduce((sum, port) => sum + port.stats().framesIn, 0)
   if (!(await eventually(() => came() === sent()))) throw new Error(`${came()} frames of ${sent()} came in`)
+  // Asked in its thread, which answers when the frames that it has read are forwarded.
+  await on.addresses()
   const out = () => on.ports.reduce((sum, port) => sum + port.stats().framesOut, 0)
   const got = () => stations.reduce((sum, { end }) => sum + end.stats().framesRead, 0)
   if (!(await eventually(() => out() === got()))) throw new Error(`${got()} frames of ${out()} went out`)
