@@ -460,3 +460,88 @@ test('a process ends by itself when nothing is read', tun, async (t) => {
     'tap.on("data", () => {}); setTimeout(() => console.log(true), 300).unref(); setTimeout(() => tap.close(), 600).unref()'
   t.equal(await askProgram(`${start}; ${reading}`), true, 'a reader keeps it alive')
 })
+
+test('a pipe between taps goes on, whatever becomes of its stream', tun, async (t) => {
+  const [left, right] = [await scratch(t), await scratch(t)]
+  for (const namespace of [left, right]) namespace.sysctl.set('net.ipv6.conf.default.disable_ipv6', 1)
+  const a = await openTap({ namespace: left, name: 'tap0', up: true, addresses: ['10.0.1.1/24'] })
+  const b = await openTap({ namespace: right, name: 'tap0', up: true, addresses: ['10.0.1.2/24'] })
+  const events: string[] = []
+  b.on('pipe', () => events.push('pipe')).on('unpipe', () => events.push('unpipe'))
+  const socket = await left.bindDatagram({ type: 'udp4' })
+  const send = (text: string) => new Promise((resolve) => socket.send(text, 9, '10.0.1.2', resolve))
+  await ipDo(left, 'neighbor', 'replace', '10.0.1.2', 'lladdr', b.link.mac ?? '', 'dev', 'tap0')
+  const there = await right.bindDatagram({ type: 'udp4', port: 9 })
+  const heard: string[] = []
+  there.on('message', (message) => heard.push(`${message}`))
+  const arrives = async (text: string) => t.ok(await eventually(() => heard.includes(text)), text)
+
+  t.equal(a.pipe(b), b)
+  await send('piped')
+  await arrives('piped')
+  t.throws(() => a.onBatch(() => {}), { code: 'ERR_INVALID_STATE' })
+  a.pause()
+  t.ok(a.isPaused())
+  await send('paused')
+  t.notOk(await eventually(() => heard.includes('paused'), 30))
+  a.resume()
+  await arrives('paused')
+
+  const seen: number[] = []
+  const look = (frame: Buffer) => seen.push(frame.length)
+  a.on('data', look)
+  await send('looked at')
+  await arrives('looked at')
+  t.ok(await eventually(() => seen.length > 0), 'who listens sees the frames too')
+  a.off('data', look)
+  await send('not looked at')
+  await arrives('not looked at')
+  t.equal(seen.length, 1)
+  a.unpipe(b)
+  await a.close()
+  t.same(events, ['pipe', 'unpipe', 'pipe', 'unpipe'])
+
+  const again = await openTap({ namespace: left, name: 'tap0', up: true, addresses: ['10.0.1.1/24'] })
+  await ipDo(left, 'neighbor', 'replace', '10.0.1.2', 'lladdr', b.link.mac ?? '', 'dev', 'tap0')
+  again.pipe(b)
+  await send('again')
+  await arrives('again')
+  again.unpipe()
+  await send('unpiped')
+  t.notOk(await eventually(() => heard.includes('unpiped'), 30))
+  again.pipe(b)
+  await arrives('unpiped')
+  await b.close()
+  t.notOk(again.destroyed, 'a target that closes ends the pipe')
+  t.ok(
+    again.onBatch(() => {}),
+    'and the source is free',
+  )
+  await again.close()
+  socket.close()
+  there.close()
+})
+
+test('a pipe whose interface is deleted fails as a stream does', tun, async (t) => {
+  const namespace = await scratch(t)
+  for (const gone of ['tap0', 'tap1']) {
+    const a = await openTap({ namespace, name: 'tap0', up: true })
+    const b = await openTap({ namespace, name: 'tap1', up: true })
+    a.pipe(b)
+    const failed = once(gone === 'tap0' ? a : b, 'error')
+    await ipDo(namespace, 'link', 'delete', gone)
+    if (gone === 'tap1') {
+      const socket = await namespace.bindDatagram({ type: 'udp4', broadcast: true })
+      await a.link.addAddress('10.0.9.1/24')
+      await new Promise((resolve) => socket.send('x', 9, '10.0.9.255', resolve))
+      socket.close()
+    }
+    t.match((await failed)[0], { code: 'ENODEV' }, gone)
+    await Promise.all([a.close(), b.close()])
+  }
+  const [c, d] = [await openTap({ namespace, up: true }), await openTap({ namespace, up: true })]
+  const ended = pipeline(c, d).catch((error) => error)
+  await d.close()
+  t.match(await ended, { code: 'ERR_STREAM_PREMATURE_CLOSE' }, 'stream.pipeline()')
+  t.ok(c.destroyed)
+})

@@ -37,6 +37,10 @@ export class BatchListener implements BatchReader {
     return this.#over
   }
 
+  get paused(): boolean {
+    return this.#paused
+  }
+
   /** Reads no more until `resume()`; frames wait in the kernel. */
   pause(): void {
     if (this.#over || this.#paused) return

@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { Namespace } from '../namespace/namespace.js'
 import type { PacketDevice, PacketStats } from '../packets/device.js'
-import { deviceOf, PacketEnd } from '../packets/end.js'
+import { deviceOf } from '../packets/end.js'
+import { InterfaceEnd } from '../packets/interface-end.js'
 import type { Link } from '../rtnetlink/link.js'
 import { checkBoolean } from '../validate.js'
 import { setProgram } from './programs.js'
@@ -40,7 +41,7 @@ const DEFAULT_MTU = 1500
  * A tap or tun that this process holds. It is its own first queue: with `queues`, the frames of the others are read from
  * `queues[1]` and so on.
  */
-export abstract class TunInterface extends PacketEnd {
+export abstract class TunInterface extends InterfaceEnd {
   readonly #place: Place
   readonly #mtu: number
   readonly #open: OpenDevice

@@ -2,7 +2,8 @@
 import { namedError, systemError } from '../errors.js'
 import { native } from '../native.js'
 import { PacketDevice } from '../packets/device.js'
-import { deviceOf, PacketEnd } from '../packets/end.js'
+import { deviceOf } from '../packets/end.js'
+import { InterfaceEnd } from '../packets/interface-end.js'
 import { tunConstants } from './constants.js'
 
 /** What a descriptor of a tun device needs to be known as. */
@@ -53,7 +54,7 @@ export async function control(
  * A queue of an interface with several: a packet end of its own. The kernel puts the frames of a flow into one queue, and those that
  * are written are of no queue. A queue that is attached and not read loses what it gets: detach it.
  */
-export class TunQueue extends PacketEnd {
+export class TunQueue extends InterfaceEnd {
   /** @internal */
   constructor(
     device: PacketDevice,
