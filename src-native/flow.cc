@@ -49,6 +49,11 @@ uint64_t Flow::Now() {
 }
 
 void Flow::Retire() {
+  // What was on its way goes nowhere any more.
+  Add(counters_.dropped, count_ - start_ + counters_.waiting.load(std::memory_order_relaxed));
+  Store(counters_.waiting, 0);
+  Store(counters_.waiting_bytes, 0);
+  start_ = count_ = 0;
   delete filter_;
   delete impairment_;
   delete[] cut_spans_;

@@ -55,7 +55,7 @@ class Flow {
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
   ~Flow() { Retire(); }
-  // Lets go of all memory, with the frames in it.
+  // Lets go of all memory, with the frames in it, which are counted as dropped.
   void Retire();
 
   // Takes over the settings, and their filter.

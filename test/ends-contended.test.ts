@@ -50,6 +50,22 @@ test('few delayed frames wait for a target that is full', async (t) => {
   )
 })
 
+test('frames on their way when a pump ends are counted', async (t) => {
+  for (const options of [{}, { delay: 1000 }, { delay: 5 }]) {
+    const [near, far] = createEndPair({ capacity: 8 })
+    const [from, source] = createEndPair({ capacity: 1000 })
+    const pump = startPump(source, near, options)
+    closing(t, pump, from, source, near, far)
+    from.writeBatch(numbers(100))
+    t.ok(await eventually(() => pump.stats().forward.frames === 100))
+    await delay(20)
+    await pump.close()
+    const { frames, dropped, waiting } = pump.stats().forward
+    const { framesWritten } = near.stats()
+    t.match({ sum: framesWritten + dropped, waiting }, { sum: frames, waiting: 0 }, JSON.stringify(options))
+  }
+})
+
 test('one direction waits for room while the other is flooded', async (t) => {
   const capacity = 4096
   const [a, beyondA] = createEndPair({ capacity })

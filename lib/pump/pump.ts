@@ -34,7 +34,7 @@ export interface FlowStats {
   reordered: number
   /** By `corrupt`. */
   corrupted: number
-  /** Frames for which `limit` left no room. */
+  /** Frames for which `limit` left no room, and those that were on their way when the pump ended. */
   dropped: number
   /** Frames and bytes that wait for `rate` and `delay` now. */
   waiting: number
