@@ -24,16 +24,16 @@ constexpr short kTrouble = POLLERR | POLLHUP | POLLNVAL;
 
 }  // namespace
 
-Pump::Pump(End& a, End& b, uint32_t directions)
+Pump::Pump(End& a, End& b, uint32_t directions, uint64_t spin)
     // As a capture at A has it: what comes from there is inbound (1), what goes there is outbound (2).
-    : ends_{&a, &b}, layer3_(a.layer3()), directions_(directions), flows_{{a, b, 1}, {b, a, 2}} {
+    : ends_{&a, &b}, layer3_(a.layer3()), directions_(directions), spin_(spin), flows_{{a, b, 1}, {b, a, 2}} {
   a.Ref();
   b.Ref();
 }
 
-Pump* Pump::Create(End& a, End& b, uint32_t directions, int* error) {
+Pump* Pump::Create(End& a, End& b, uint32_t directions, uint64_t spin, int* error) {
   *error = -ENOMEM;
-  Pump* pump = new (std::nothrow) Pump(a, b, directions);
+  Pump* pump = new (std::nothrow) Pump(a, b, directions, spin);
   if (pump == nullptr) return nullptr;
   const bool offload = a.offloads() != 0 || b.offloads() != 0;
   // A frame's room beside the slab, so that the last one fits too.
@@ -222,7 +222,8 @@ void Pump::Wait(bool paused, bool more) {
     const uint64_t left = until > now ? until - now : 0;
     timeout = {static_cast<time_t>(left / kSecond), static_cast<long>(left % kSecond)};
   }
-  const int count = ppoll(polled, 3, forever ? nullptr : &timeout, nullptr);
+  int count = paused || more ? 0 : Spin(polled, until);
+  if (count == 0) count = ppoll(polled, 3, forever ? nullptr : &timeout, nullptr);
   if (count < 0) return;  // EINTR: the caller polls again
 
   if (polled[0].revents != 0) {
@@ -244,6 +245,17 @@ void Pump::Wait(bool paused, bool more) {
     if (rests_until_[i] <= now) rests_until_[i] = 0;
     if (look_at_[i] != 0 && look_at_[i] <= now) ready_[i] = true;
   }
+}
+
+// Polls without sleeping for as long as was asked for: what comes within it is not kept waiting by a wake-up.
+int Pump::Spin(pollfd* polled, uint64_t until) const {
+  if (spin_ == 0) return 0;
+  const uint64_t end = Flow::Now() + spin_;
+  int count = 0;
+  do {
+    count = poll(polled, 3, 0);
+  } while (count == 0 && Flow::Now() < (until < end ? until : end));
+  return count;
 }
 
 // What to poll the two ends for. Returns when to stop waiting for it.

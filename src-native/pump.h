@@ -23,7 +23,7 @@ class Pump {
   };
 
   // `directions` is a mask of 1 << Direction. Null, with *error set to a negated errno, when it cannot be made.
-  static Pump* Create(End& a, End& b, uint32_t directions, int* error);
+  static Pump* Create(End& a, End& b, uint32_t directions, uint64_t spin, int* error);
 
   Pump(const Pump&) = delete;
   Pump& operator=(const Pump&) = delete;
@@ -61,7 +61,7 @@ class Pump {
   };
   enum State : uint32_t { kStopped = 1, kPaused = 2, kChanged = 4 };
 
-  Pump(End& a, End& b, uint32_t directions);
+  Pump(End& a, End& b, uint32_t directions, uint64_t spin);
   ~Pump();
 
   void Tell(uint32_t set, uint32_t clear);
@@ -69,6 +69,7 @@ class Pump {
   bool TurnAll();
   bool Waits() const;
   void Wait(bool paused, bool more);
+  int Spin(pollfd* polled, uint64_t until) const;
   uint64_t Prepare(pollfd* polled);
   void Answer(int end, short seen);
   void Examine(int end);
@@ -80,6 +81,7 @@ class Pump {
   End* ends_[2];  // null when retired
   const bool layer3_;
   const uint32_t directions_;
+  const uint64_t spin_;  // nanoseconds to poll without sleeping before it sleeps
   Flow flows_[2];
   int wake_ = -1;  // an eventfd
   size_t slab_size_ = 0;

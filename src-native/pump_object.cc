@@ -146,8 +146,9 @@ napi_value Wrap(napi_env env, Pump* pump) {
 }  // namespace
 
 napi_value CreatePump(napi_env env, napi_callback_info info) {
-  Arguments<3> arguments(env, info);
+  Arguments<4> arguments(env, info);
   const uint32_t directions = arguments.Unsigned(2);
+  const uint32_t spin = arguments.Unsigned(3);
   if (!arguments.ok()) return nullptr;
   End* a = EndOf(env, arguments.value(0));
   End* b = a == nullptr ? nullptr : EndOf(env, arguments.value(1));
@@ -155,7 +156,7 @@ napi_value CreatePump(napi_env env, napi_callback_info info) {
   if (a->layer3() != b->layer3()) return Number(env, -EPROTOTYPE);
   if (a == b || directions == 0 || directions > 3) return Number(env, -EINVAL);
   int error = 0;
-  Pump* pump = Pump::Create(*a, *b, directions, &error);
+  Pump* pump = Pump::Create(*a, *b, directions, spin, &error);
   return pump == nullptr ? Number(env, error) : Wrap(env, pump);
 }
 

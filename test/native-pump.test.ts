@@ -17,7 +17,7 @@ function makeTee(capacity = 2 ** 17, snapshotLength = 65_654, layer3 = 0): { end
 }
 
 function makePump(a: NativeEnd, b: NativeEnd, directions = 1) {
-  const pump = native.createPump(a, b, directions)
+  const pump = native.createPump(a, b, directions, 0)
   if (typeof pump === 'number') throw new Error(`no pump: ${pump}`)
   return pump
 }
@@ -211,10 +211,10 @@ test('settings and tees change under a flood', async (t) => {
 
 test('what the functions refuse', async (t) => {
   const [a, b, ip] = [makeTee(), makeTee(), makeTee(2 ** 17, 100, 1)]
-  t.equal(native.createPump(a.end, a.end, 1), -EINVAL)
-  t.equal(native.createPump(a.end, b.end, 0), -EINVAL)
-  t.equal(native.createPump(a.end, b.end, 4), -EINVAL)
-  t.equal(native.createPump(a.end, ip.end, 1), -EPROTOTYPE)
+  t.equal(native.createPump(a.end, a.end, 1, 0), -EINVAL)
+  t.equal(native.createPump(a.end, b.end, 0, 0), -EINVAL)
+  t.equal(native.createPump(a.end, b.end, 4, 0), -EINVAL)
+  t.equal(native.createPump(a.end, ip.end, 1, 0), -EPROTOTYPE)
   const pump = makePump(a.end, b.end, 3)
   const none = new Uint8Array()
   t.equal(native.setPump(pump, 2, settings(), none), -EINVAL)
@@ -255,8 +255,8 @@ test('what the functions refuse', async (t) => {
     t.throws(() => native.referPump(wrong, 1), TypeError)
   }
   for (const wrong of [{}, pump, undefined] as never[]) {
-    t.throws(() => native.createPump(a.end, wrong, 1), TypeError)
-    t.throws(() => native.createPump(wrong, a.end, 1), TypeError)
+    t.throws(() => native.createPump(a.end, wrong, 1, 0), TypeError)
+    t.throws(() => native.createPump(wrong, a.end, 1, 0), TypeError)
     t.throws(() => native.teePump(pump, wrong, 1), TypeError)
   }
   native.referPump(pump, 0)

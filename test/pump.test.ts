@@ -1,10 +1,12 @@
 /** Native pumps: what they carry, how they are steered, and every way in which they end. */
 import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { test } from 'tap'
 import { type Pump, startPump } from '../dist/pump/pump.js'
 import { createTee } from '../dist/pump/tee.js'
+import { createEndPair } from '../dist/sockets/pair.js'
 import { openTap } from '../dist/tuntap/tap.js'
 import { openTun } from '../dist/tuntap/tun.js'
 import { eventually, leavesNoDescriptor, threads } from './support/counting.js'
@@ -40,6 +42,29 @@ for (const [left, right] of [
     t.match(await pump.done, { reason: 'closed' })
   })
 }
+
+test('busyPoll: frames arrive as ever, and a pump that has nothing to do sleeps', async (t) => {
+  const [a, near] = createEndPair()
+  const [far, b] = createEndPair()
+  const pump = startPump(near, far, { busyPoll: 0.2 })
+  let frames = 0
+  b.onBatch((batch) => {
+    frames += batch.length
+  })
+  for (let i = 0; i < 50; i++) {
+    a.writeBatch([Buffer.alloc(60, i)])
+    await delay(1)
+  }
+  t.ok(await eventually(() => frames === 50), `${frames} of 50`)
+  const sleeps = () =>
+    readdirSync('/proc/self/task').some((thread) =>
+      / \(netkit-pump\) S /.test(` ${readFileSync(`/proc/self/task/${thread}/stat`, 'latin1')}`),
+    )
+  t.ok(await eventually(sleeps), 'it sleeps when nothing comes')
+  await pump.close()
+  for (const wrong of [-1, 11, Number.NaN, '1']) t.throws(() => startPump(near, far, { busyPoll: wrong as number }))
+  await Promise.all([a, b, near, far].map((end) => end.close()))
+})
 
 test('tuns', tun, async (t) => {
   const [left, right] = [await scratch(t), await scratch(t)]

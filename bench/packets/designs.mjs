@@ -22,6 +22,8 @@ export const designs = {
   worker: { title: "a worker's `pollBatch()`", ...netkit() },
   pump: { title: '`startPump()`', memory: 12, ...netkit() },
   'pump-offload': { title: '`startPump()` with offload', ...netkit() },
+  'pump-busy': { title: '`startPump()`, `busyPoll: 0.05`', ...netkit() },
+  'pump-busy-offload': { title: '`startPump()`, `busyPoll: 0.05`, with offload', ...netkit() },
   switch: { title: '`createSwitch()`, 4 ports', ...netkit() },
   'switch-offload': { title: '`createSwitch()` with offload', ...netkit() },
   'tunnel-dgram': { title: 'tunnel over `node:dgram`', ...netkit() },
@@ -75,6 +77,8 @@ compare('pump', 'c-256', { tcp: 1, udp: 1 })
 compare('pump', 'c-loop', { rtt: null })
 compare('pump-offload', 'c-offload', { tcp: null, udp: null })
 compare('pump-offload', 'bridge', { tcp: 0.95 })
+compare('pump-busy', 'c-loop', { rtt: null })
+compare('pump-busy-offload', 'bridge', { tcp: 0.95 })
 compare('switch', 'pump', { tcp: 0.9, udp: 0.9 })
 compare('switch-offload', 'pump-offload', { tcp: 0.9, udp: 0.9 })
 compare('switch', 'c-loop', { rtt: null })

@@ -78,9 +78,9 @@ async function fourPorts(site, options = {}) {
   return () => ({ taps: pair.map((tap) => tap.stats()) })
 }
 
-const pump = (options) => async (site) => {
+const pump = (options, settings) => async (site) => {
   const [left, right] = await taps(site, options)
-  held.push(startPump(left, right))
+  held.push(startPump(left, right, settings))
   return () => ({ taps: [left, right].map((tap) => tap.stats()) })
 }
 
@@ -110,6 +110,8 @@ export const starts = {
   worker,
   pump: pump(),
   'pump-offload': pump(offload),
+  'pump-busy': pump({}, { busyPoll: 0.05 }),
+  'pump-busy-offload': pump(offload, { busyPoll: 0.05 }),
   switch: fourPorts,
   'switch-offload': (site) => fourPorts(site, offload),
   'tunnel-dgram': tunnel(byDgram),

@@ -9,10 +9,10 @@ declare const nativePump: unique symbol
 
 export interface PumpFunctions {
   /**
-   * A pump between two ends. `directions`: a sum of 1 (from `a` to `b`) and 2 (back). A negated errno when it cannot be made:
+   * A pump between two ends. `directions`: a sum of 1 (from `a` to `b`) and 2 (back). `spin`: nanoseconds of polling before sleeping. A negated errno when it cannot be made:
    * -EINVAL for one end twice, -EPROTOTYPE for Ethernet and IP.
    */
-  createPump(a: NativeEnd, b: NativeEnd, directions: number): NativePump | number
+  createPump(a: NativeEnd, b: NativeEnd, directions: number, spin: number): NativePump | number
   /**
    * Starts its thread, once. Resolves when that has ended: an errno (0: it was stopped), of which end (0, 1; -1: there was no thread),
    * and whether in writing.

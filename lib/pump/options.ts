@@ -53,6 +53,11 @@ export interface PumpSettings extends FlowOptions {
 export interface PumpOptions extends PumpSettings {
   /** Which way frames go. Default: 'both'. */
   direction?: 'both' | PumpDirection
+  /**
+   * Milliseconds, up to 10, for which the pump's thread goes on looking for frames before it sleeps: it answers sooner, and keeps a
+   * core busy while frames come. 0.05 is a good value where a core is free. Default: 0.
+   */
+  busyPoll?: number
   /** Ends the pump. */
   signal?: AbortSignal
 }
@@ -86,7 +91,8 @@ const LONGEST = 1000 * 3600 * 24
 const joining = { false: 0, auto: 1, true: 2 } as const
 
 export function checkPumpOptions(options: PumpOptions): void {
-  checkOptions(options, 'options', [...settingKeys, 'direction', 'signal'])
+  checkOptions(options, 'options', [...settingKeys, 'direction', 'busyPoll', 'signal'])
+  if (options.busyPoll !== undefined) checkTime(options.busyPoll, 'options.busyPoll', 10)
   if (options.direction !== undefined)
     checkOneOf(options.direction, 'options.direction', ['both', 'forward', 'backward'])
   checkSignal(options.signal, 'options.signal')

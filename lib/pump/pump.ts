@@ -87,7 +87,7 @@ export class Pump {
   /** @internal */
   constructor(a: PacketEnd, b: PacketEnd, options: PumpOptions) {
     checkPumpOptions(options)
-    const { direction = 'both', signal } = options
+    const { direction = 'both', busyPoll = 0, signal } = options
     this.a = a
     this.b = b
     this.#layer3 = deviceOf(a, 'a').layer3
@@ -95,7 +95,8 @@ export class Pump {
     this.#options = { forward: optionsOf(options, 'forward'), backward: optionsOf(options, 'backward') }
     const numbers = DIRECTIONS.map((each) => flowNumbers(this.#options[each], each, true, this.#layer3))
     const [forward, backward] = [direction !== 'backward', direction !== 'forward']
-    const made = native.createPump(nativeEndOf(a), nativeEndOf(b), (forward ? 1 : 0) + (backward ? 2 : 0))
+    const directions = (forward ? 1 : 0) + (backward ? 2 : 0)
+    const made = native.createPump(nativeEndOf(a), nativeEndOf(b), directions, Math.round(busyPoll * 1e6))
     if (typeof made === 'number') throw pumpError(made, a, b)
     this.#native = made
     for (const [i, { values, program }] of numbers.entries()) this.#apply(i, values, program)
