@@ -49,7 +49,11 @@ t.test('the code runs', { ...able, jobs: 2 }, async (t) => {
   t.ok(snippets.length > 15, `there are ${snippets.length} blocks`)
   const programs = writeSnippets(folder, snippets)
   for (const [i, { place, code, output }] of snippets.entries()) {
-    const wanted = [/\bopenT(ap|un)\(/.test(code) ? 'tun' : '', /'ping'/.test(code) ? 'ping' : ''].filter(Boolean)
+    const wanted = [
+      /\bopenT(ap|un)\(/.test(code) ? ['tun'] : [],
+      /\bopenMacvtap\(/.test(code) ? ['root', 'kind:macvtap'] : [],
+      /'ping'/.test(code) ? ['ping'] : [],
+    ].flat()
     t.test(place, { ...(await needs(...wanted)), buffered: true }, async (t) => {
       const { stdout, stderr, exitCode } = await runScratch(programs[i] as string)
       t.equal(exitCode, 0, stderr)
