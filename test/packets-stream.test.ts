@@ -106,7 +106,7 @@ test('an empty selection is a batch, too', async (t) => {
     t.same([...none], [])
     t.equal(none.select([]).length, 0)
     t.equal(b.writeBatch(none), 0)
-    t.throws(() => none.frame(0), { code: 'ERR_OUT_OF_RANGE' })
+    t.throws(() => none.frame(0), { code: 'ERR_INVALID_ARG_VALUE' })
     break
   }
   await Promise.all([a.close(), b.close()])
