@@ -270,7 +270,7 @@ for (const late of [false, true]) {
     }
     await left.delete()
     t.match(await pump.done, { reason: 'end-gone', end: 'a', error: gone })
-    t.match(await member.done, { reason: 'failed', error: gone })
+    t.match(await member.done, { reason: 'end-gone', error: gone })
   })
 }
 

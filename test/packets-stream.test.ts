@@ -3,10 +3,12 @@ import { once } from 'node:events'
 import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { inspect } from 'node:util'
 import { test } from 'tap'
 import { createEndPair } from '../dist/sockets/pair.js'
 import { serveQemuStream } from '../dist/sockets/qemu-server.js'
 import { openQemuStream } from '../dist/sockets/qemu-stream.js'
+import { runProgram } from './support/program.js'
 import { filledFrame, folder } from './support/sockets.js'
 
 const frames = (count: number) => Array.from({ length: count }, (_, i) => filledFrame(i, 60))
@@ -35,8 +37,9 @@ test('pipeline into an end', async (t) => {
   b.on('data', (frame: Buffer) => got.push(frame))
   await pipeline(Readable.from(frames(50)), a)
   t.notOk(a.destroyed, 'it can still be read')
+  const over = once(b, 'close')
   await a.close()
-  await once(b, 'close')
+  await over
   t.same(got, frames(50))
 
   const [c, d] = createEndPair({ capacity: 4 })
@@ -110,4 +113,24 @@ test('an empty selection is a batch, too', async (t) => {
     break
   }
   await Promise.all([a.close(), b.close()])
+})
+
+test('a reader does not keep the process when it is told so', async (t) => {
+  const source = (more: string) => `
+    import { createEndPair } from './dist/index.js'
+    const [a] = createEndPair()
+    globalThis.kept = [a, a.batches().next()]
+    setTimeout(() => process.exit(7), 100).unref()
+    ${more}
+  `
+  t.match(await runProgram(source('')), { exitCode: 7 })
+  t.match(await runProgram(source('a.unref()')), { exitCode: 0, stderr: '' })
+  t.match(await runProgram(source('a.unref().ref()')), { exitCode: 7 })
+})
+
+test('an end shows what it is', async (t) => {
+  const [a, b] = createEndPair({ offload: true })
+  t.equal(inspect(a), `PairEnd { ${a.name} descriptor ${a.fds[0]} offload }`)
+  await Promise.all([a.close(), b.close()])
+  t.equal(inspect(a), `PairEnd { ${a.name} offload closed }`)
 })

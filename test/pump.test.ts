@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { test } from 'tap'
+import type { PumpOptions } from '../dist/pump/options.js'
 import { type Pump, startPump } from '../dist/pump/pump.js'
 import { createTee } from '../dist/pump/tee.js'
 import { createEndPair } from '../dist/sockets/pair.js'
@@ -415,4 +416,16 @@ test('a tee as a stream', async (t) => {
   t.throws(() => createTee({ snapshotLength: 0 }), { code: 'ERR_OUT_OF_RANGE' })
   t.throws(() => createTee({ layer: 'tcp' as never }), invalid)
   t.throws(() => createTee({ size: 1 } as never), invalid)
+})
+
+test('errors name the options as they were given', async (t) => {
+  const [a, b] = createEndPair()
+  const [c, d] = createEndPair()
+  const says = (options: PumpOptions, message: string | RegExp) => t.throws(() => startPump(b, c, options), { message })
+  says({ loss: 200 }, 'options.loss must be from 0 to 100, not 200')
+  says({ backward: { loss: 200 } }, 'options.backward.loss must be from 0 to 100, not 200')
+  says({ forward: { limit: { frames: 0 } } }, /^options\.forward\.limit\.frames /)
+  const pump = startPump(b, c, { backward: { loss: 5 } })
+  t.throws(() => pump.set({ backward: { loss: -1 } }), { message: /^options\.backward\.loss / })
+  await Promise.all([pump.close(), ...[a, b, c, d].map((end) => end.close())])
 })

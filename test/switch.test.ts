@@ -365,7 +365,7 @@ test('ends come and go', async (t) => {
     t.same(await ports[1]?.done, { reason: 'end-closed' })
     t.equal(on.ports.length, 1)
     await a.close()
-    t.match(await ports[0]?.done, { reason: 'failed', error: { code: 'EPIPE' } }, 'the other side of a pair is gone')
+    t.match(await ports[0]?.done, { reason: 'end-gone', error: { code: 'EPIPE' } }, 'the other side of a pair is gone')
     const [c, cPlug] = createEndPair()
     const third = on.addPort(cPlug)
     t.equal(third.number, 0, 'the lowest number')
@@ -447,7 +447,7 @@ test('taps with and without offload on one switch', tun, async (t) => {
   t.equal(on.ports[0]?.name, 'port0')
   const port = on.ports[2] as SwitchPort
   await ipDo(green, 'link', 'delete', 'tap0')
-  t.match(await port.done, { reason: 'failed', error: { code: 'ENODEV', message: /tap0 was deleted/ } })
+  t.match(await port.done, { reason: 'end-gone', error: { code: 'ENODEV', message: /tap0 was deleted/ } })
   t.equal((await red.exec('ping', ['-c1', '-W2', '10.0.1.2'])).exitCode, 0, 'the others go on')
   const other = await openTun({ namespace: green })
   t.throws(() => on.addPort(other), { code: 'ERR_INVALID_ARG_TYPE', message: /IP packets/ })

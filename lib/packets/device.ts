@@ -90,6 +90,7 @@ export class PacketDevice {
   #reader: ThreadUser | undefined
   #writer: ThreadUser | undefined
   #timer: NodeJS.Timeout | undefined
+  #isReferenced = true
   #released = false
   #closed: Promise<void> | undefined
 
@@ -158,13 +159,24 @@ export class PacketDevice {
     if (events !== 0) this.#poll(events)
   }
 
+  /** Whether waiting keeps the process alive, as it does at first. */
+  refer(isReferenced: boolean): void {
+    this.#isReferenced = isReferenced
+    if (this.#closed !== undefined) return
+    if (isReferenced) this.#poller?.ref()
+    else this.#poller?.unref()
+  }
+
   #poll(events: number): void {
     if (events === 0 || this.#closed !== undefined) {
       this.#events = 0
       this.#poller?.stop()
       return
     }
-    this.#poller ??= native.createPoller(this.fd, (status, seen) => this.#polled(status, seen))
+    if (this.#poller === undefined) {
+      this.#poller = native.createPoller(this.fd, (status, seen) => this.#polled(status, seen))
+      if (!this.#isReferenced) this.#poller.unref()
+    }
     const result = this.#poller.start(events)
     if (result < 0) throw systemError(result, 'epoll_ctl', `cannot wait for ${this.name}`)
     this.#events = events

@@ -9,10 +9,9 @@ import { checkBoolean, checkFunction, checkInteger, checkOptions, checkSignal, t
 import { FrameBatch, partsOf } from './batch.js'
 import { BatchIterator, type BatchOptions, type BatchReader, type BatchSource } from './batch-iterator.js'
 import { BatchListener, BatchPoller } from './batch-readers.js'
-import { FRAME_ROOM, HAS_HEADER } from './constants.js'
-import { lengthOf, type PacketDevice, type PacketStats, type ThreadUser } from './device.js'
+import type { PacketDevice, PacketStats, ThreadUser } from './device.js'
 import { type FrameIteration, FrameIterator } from './frame-iterator.js'
-import { offloadFrameAt } from './offload-header.js'
+import { pooledFrame, readPooled, TURN } from './frame-pool.js'
 
 /** What an end consists of. */
 export interface EndParts {
@@ -22,17 +21,6 @@ export interface EndParts {
   readableHighWaterMark?: number | undefined
   writableHighWaterMark?: number | undefined
 }
-
-/** Frames a turn of the event loop that a stream takes at most, whatever its highWaterMark. */
-const TURN = 256
-
-/** Where the frames of all streams of this thread are read into: one chunk after the other, each left to the collector. */
-const pools = {
-  plain: { size: 512 * 1024, chunk: Buffer.alloc(0), position: 0 },
-  /** For frames of up to 64 KiB. */
-  large: { size: 4 * 1024 * 1024, chunk: Buffer.alloc(0), position: 0 },
-}
-const spans = new Uint32Array(2 * TURN)
 
 const guard = new LeakGuard('packet end')
 
@@ -137,6 +125,24 @@ export abstract class PacketEnd extends Duplex {
     return this.#device.stats
   }
 
+  /** Reading keeps the process alive, as long as it is waited for frames. This is so unless `unref()` was called. */
+  ref(): this {
+    this.#device.refer(true)
+    return this
+  }
+
+  /** The process may end while frames are waited for. */
+  unref(): this {
+    this.#device.refer(false)
+    return this
+  }
+
+  [inspect.custom](): string {
+    const { name, offload, closed } = this.#device
+    const fds = this.fds.length === 0 ? '' : ` descriptor ${this.fds.join(', ')}`
+    return `${this.constructor.name} { ${name}${fds}${offload ? ' offload' : ''}${closed ? ' closed' : ''} }`
+  }
+
   override _read(): void {
     if (this.#reader !== undefined) {
       this.destroy(stateError(`${this.name} is being read in batches: ${ONE_WAY}`))
@@ -157,32 +163,16 @@ export abstract class PacketEnd extends Duplex {
       device.unwatch()
       return
     }
-    const pool = device.offload ? pools.large : pools.plain
-    if (pool.chunk.length - pool.position < FRAME_ROOM) {
-      pool.chunk = Buffer.allocUnsafeSlow(pool.size)
-      pool.position = 0
-    }
-    const { chunk, position } = pool
     let count: number
     try {
-      count = device.read(chunk, position, spans, room)
+      count = readPooled(device, room)
     } catch (error) {
       this.destroy(error as Error)
       return
     }
     if (count === 0) return
-    pool.position = ((spans[2 * count - 2] as number) + lengthOf(spans, count - 1) + 63) & ~63
     let more = true
-    for (let i = 0; i < count && !this.destroyed; i++) {
-      const offset = spans[2 * i] as number
-      const length = lengthOf(spans, i)
-      const hasHeader = (spans[2 * i + 1] as number) >= HAS_HEADER
-      more = this.push(
-        hasHeader
-          ? offloadFrameAt(chunk.buffer, chunk.byteOffset + offset, length)
-          : chunk.subarray(offset, offset + length),
-      )
-    }
+    for (let i = 0; i < count && !this.destroyed; i++) more = this.push(pooledFrame(i))
     if (!more) device.unwatch()
   }
 
@@ -292,7 +282,7 @@ export abstract class PacketEnd extends Duplex {
 
   /**
    * Waits for frames, blocking the thread: the shortest way, for a worker thread that does nothing else. On the main thread this
-   * throws (ERR_INVALID_STATE), unless `timeout` is 0.
+   * throws (ERR_INVALID_STATE), unless `timeout` is 0. An end that was once asked is read in no other way any more.
    *
    * @param timeout milliseconds: 0 returns at once, -1 waits for ever. A thread that waits cannot be told to end: prefer a limit.
    * @returns the frames that wait, valid until the next call; undefined when there was none in time

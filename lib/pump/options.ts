@@ -4,7 +4,7 @@ import { A_FILTER, PacketFilter, type PacketFilterInput, packetFilter } from '..
 import { checkPercent, checkRate, checkTime, type Rate } from '../rtnetlink/traffic/units.js'
 import { checkInteger, checkOneOf, checkOptions, checkSignal, typeError, valueError } from '../validate.js'
 
-/** What becomes of the frames of one direction. Chances are in per cent, each frame's by itself. */
+/** What becomes of the frames of one direction. Chances are in per cent (0 by default), each frame's by itself. */
 export interface FlowOptions {
   /**
    * Only frames that match go on: conditions, or what `packetFilter()` takes or made. A program decides by returning 0 (drop) or not.
@@ -19,17 +19,17 @@ export interface FlowOptions {
    * 16 MiB; with `rate`, what it carries in `delay` + 100 ms, at least 128 KiB.
    */
   limit?: number | { frames?: number; bytes?: number } | undefined
-  /** Milliseconds by which each frame is late. */
+  /** Milliseconds by which each frame is late. Default: 0. */
   delay?: number | undefined
-  /** Milliseconds by which `delay` varies to either side, evenly. Frames stay in order all the same. */
+  /** Milliseconds by which `delay` varies to either side, evenly. Frames stay in order all the same. Default: 0. */
   jitter?: number | undefined
-  /** Frames that get lost. */
+  /** Frames that get lost, in per cent: 0 to 100. */
   loss?: number | undefined
-  /** Frames that come twice. */
+  /** Frames that come twice, in per cent. */
   duplicate?: number | undefined
-  /** Frames that go without the delay, before those that wait. Needs `delay`. */
+  /** Frames that go without the delay, before those that wait, in per cent. Needs `delay`. */
   reorder?: number | undefined
-  /** Frames with one bit changed. */
+  /** Frames with one bit changed, in per cent. */
   corrupt?: number | undefined
   /** Makes the chances the same for the same frames. Default: another one each time. */
   seed?: number | undefined
@@ -40,9 +40,10 @@ export interface FlowOptions {
   coalesce?: boolean | 'auto' | undefined
 }
 
-/** A direction: forward is from the first end to the second. */
+/** A direction: forward is from the first end, `a`, to the second, `b`. */
 export type PumpDirection = 'forward' | 'backward'
 
+/** What can be changed while a pump runs: options of both directions, and of each. */
 export interface PumpSettings extends FlowOptions {
   /** Options of this direction only, which win. */
   forward?: FlowOptions
@@ -50,6 +51,7 @@ export interface PumpSettings extends FlowOptions {
   backward?: FlowOptions
 }
 
+/** Options of `startPump`. */
 export interface PumpOptions extends PumpSettings {
   /** Which way frames go. Default: 'both'. */
   direction?: 'both' | PumpDirection
@@ -58,26 +60,14 @@ export interface PumpOptions extends PumpSettings {
    * core busy while frames come. 0.05 is a good value where a core is free. Default: 0.
    */
   busyPoll?: number
-  /** Ends the pump. */
+  /** Ends the pump: `done` resolves with the reason 'aborted'. */
   signal?: AbortSignal
 }
 
-export const flowKeys = [
-  ...[
-    'filter',
-    'rate',
-    'burst',
-    'limit',
-    'delay',
-    'jitter',
-    'loss',
-    'duplicate',
-    'reorder',
-    'corrupt',
-    'seed',
-    'coalesce',
-  ],
-] as (keyof FlowOptions)[]
+export const flowKeys: (keyof FlowOptions)[] = [
+  ...(['filter', 'rate', 'burst', 'limit', 'delay', 'jitter'] as const),
+  ...(['loss', 'duplicate', 'reorder', 'corrupt', 'seed', 'coalesce'] as const),
+]
 const settingKeys = [...flowKeys, 'forward', 'backward']
 
 /** What the addon takes for one direction: the order of the numbers is that of `setPump` in native.ts. */
@@ -118,14 +108,19 @@ function optional<T>(value: T | undefined, check: (value: T) => number, otherwis
   return value === undefined ? otherwise : check(value)
 }
 
-/** Checks the options of one direction. `seeds`: whether the chances begin anew; `layer3`: frames are IP packets. */
+/**
+ * Checks the options of one direction. `given`: what the caller gave, for the names in errors; `seeds`: whether the chances begin anew;
+ * `layer3`: frames are IP packets.
+ */
 export function flowNumbers(
   options: FlowOptions,
   direction: PumpDirection,
+  given: PumpSettings,
   seeds: boolean,
   layer3: boolean,
 ): FlowNumbers {
-  const name = (key: keyof FlowOptions) => `options.${key}`
+  const own = given[direction] ?? {}
+  const name = (key: keyof FlowOptions) => (key in own ? `options.${direction}.${key}` : `options.${key}`)
   const chance = (key: 'loss' | 'duplicate' | 'reorder' | 'corrupt') =>
     optional(options[key], (value) => checkPercent(value, name(key)))
   const time = (key: 'delay' | 'jitter') => optional(options[key], (value) => checkTime(value, name(key), LONGEST))
@@ -138,7 +133,7 @@ export function flowNumbers(
   }
   if (options.burst !== undefined) checkInteger(options.burst, name('burst'), 1, Number.MAX_SAFE_INTEGER)
   const burst = options.burst ?? Math.max(3028, Math.round((rate / 8) * 0.004))
-  const limit = limits(options.limit, rate, delay + jitter)
+  const limit = limits(options.limit, name('limit'), rate, delay + jitter)
   const { coalesce = 'auto' } = options
   if (typeof coalesce !== 'boolean' && coalesce !== 'auto') {
     throw typeError(name('coalesce'), "true, false or 'auto'", coalesce)
@@ -155,20 +150,25 @@ export function flowNumbers(
   return { values, program: filterProgram(options.filter, name('filter'), layer3) }
 }
 
-function limits(limit: FlowOptions['limit'], rate: number, delay: number): { frames: number; bytes: number } {
+function limits(
+  limit: FlowOptions['limit'],
+  name: string,
+  rate: number,
+  delay: number,
+): { frames: number; bytes: number } {
   const most = Number.MAX_SAFE_INTEGER
   if (limit === undefined) {
     if (rate === 0) return { frames: 10_000, bytes: 16 * 1024 * 1024 }
     return { frames: most, bytes: Math.max(128 * 1024, (rate / 8) * ((delay + 100) / 1000)) }
   }
   if (typeof limit === 'number') {
-    checkInteger(limit, 'options.limit', 1, most)
+    checkInteger(limit, name, 1, most)
     return { frames: limit, bytes: most }
   }
-  checkOptions(limit, 'options.limit', ['frames', 'bytes'])
+  checkOptions(limit, name, ['frames', 'bytes'])
   const { frames = most, bytes = most } = limit
-  checkInteger(frames, 'options.limit.frames', 1, most)
-  checkInteger(bytes, 'options.limit.bytes', 1, most)
+  checkInteger(frames, `${name}.frames`, 1, most)
+  checkInteger(bytes, `${name}.bytes`, 1, most)
   return { frames, bytes }
 }
 

@@ -93,7 +93,7 @@ export class Pump {
     this.#layer3 = deviceOf(a, 'a').layer3
     deviceOf(b, 'b')
     this.#options = { forward: optionsOf(options, 'forward'), backward: optionsOf(options, 'backward') }
-    const numbers = DIRECTIONS.map((each) => flowNumbers(this.#options[each], each, true, this.#layer3))
+    const numbers = DIRECTIONS.map((each) => flowNumbers(this.#options[each], each, options, true, this.#layer3))
     const [forward, backward] = [direction !== 'backward', direction !== 'forward']
     const directions = (forward ? 1 : 0) + (backward ? 2 : 0)
     const made = native.createPump(nativeEndOf(a), nativeEndOf(b), directions, Math.round(busyPoll * 1e6))
@@ -196,7 +196,7 @@ export class Pump {
     const next = DIRECTIONS.map((direction) => {
       const changes = optionsOf(options, direction)
       const merged = { ...this.#options[direction], ...changes }
-      return { merged, direction, ...flowNumbers(merged, direction, changes.seed !== undefined, this.#layer3) }
+      return { merged, direction, ...flowNumbers(merged, direction, options, changes.seed !== undefined, this.#layer3) }
     })
     for (const [i, { merged, direction, values, program }] of next.entries()) {
       this.#apply(i, values, program)

@@ -34,14 +34,14 @@ const keys = [
   ...['name', 'learning', 'isolated', 'addressLimit', 'floodLimit', 'broadcastLimit', 'vlan', 'tagged'],
 ] as const
 
-/** Why a port has ended. */
+/** How a port ended. */
 export interface SwitchPortEnd {
   /**
-   * 'removed' by `remove()`, 'end-closed' with its end, 'switch-closed' with the switch, 'failed' when the interface or the peer was
-   * gone.
+   * 'removed': by `remove()`. 'end-closed': its end was closed or released. 'switch-closed': the switch has ended. 'end-gone': the
+   * interface was deleted, the peer hung up, or reading or writing failed for good. 'failed': the switch could not take it.
    */
-  reason: 'removed' | 'end-closed' | 'switch-closed' | 'failed'
-  /** With 'failed'. */
+  reason: 'removed' | 'end-closed' | 'switch-closed' | 'end-gone' | 'failed'
+  /** With 'end-gone' and 'failed'. */
   error?: NetkitError
 }
 
@@ -109,6 +109,7 @@ export class SwitchPort {
     this.done = done
   }
 
+  /** The option `name`, or its end's name. */
   get name(): string {
     return this.#options.name ?? this.end.name
   }
@@ -120,22 +121,27 @@ export class SwitchPort {
 
   /** Changes some options, and leaves the others as they are. ENODEV when the port is no more. */
   async set(options: SwitchPortOptions): Promise<void> {
+    checkOptions(options, 'options', keys)
     const all = { ...this.#options, ...options }
     await this.#owner.set(this, all)
     this.#options = all
   }
 
+  /** What it has carried. Valid after its end, too. */
   stats(): SwitchPortStats {
     return this.#owner.statsOf(this)
   }
 
-  /** Puts an address behind this port for good: it does not age, and frames from it are dropped elsewhere. ENOSPC: the table is full. */
+  /**
+   * Puts an address behind this port for good: it does not age, and frames from it are dropped elsewhere. `vlan`: 1 by
+   * default, in a switch with `vlans`. ENOSPC: the table is full; ENODEV: the port is no more.
+   */
   async addAddress(mac: string, options: { vlan?: number } = {}): Promise<void> {
     checkOptions(options, 'options', ['vlan'])
     await this.#owner.addAddress(this, mac, options.vlan)
   }
 
-  /** Forgets the addresses that were learnt behind this port. */
+  /** Forgets the addresses that were learnt behind this port. Nothing to do when the port is no more. */
   async flush(): Promise<void> {
     await this.#owner.flush(this)
   }

@@ -1,7 +1,7 @@
 /** The native switch: a learning Ethernet switch on a thread of its own, between packet ends of any kind. */
 import { inspect } from 'node:util'
 import { errnoName } from '../errno.js'
-import { type NetkitError, namedError, systemError } from '../errors.js'
+import { AbortError, type NetkitError, namedError, systemError } from '../errors.js'
 import { type NativeSwitch, native } from '../native.js'
 import { claimEnd, deviceOf, nativeEndOf, type PacketEnd } from '../packets/end.js'
 import { checkBoolean, checkInteger, checkOptions, checkSignal } from '../validate.js'
@@ -25,7 +25,7 @@ export interface SwitchOptions {
   addresses?: number
   /** Whether it knows VLANs: each port then carries those of its options. Otherwise tags are bytes like others. Default: false. */
   vlans?: boolean
-  /** Closes the switch. */
+  /** Ends the switch: `done` resolves with the reason 'aborted'. */
   signal?: AbortSignal
 }
 
@@ -39,6 +39,14 @@ export interface SwitchAddress {
   age: number
   /** Whether it was put there by `addAddress`. */
   fixed: boolean
+}
+
+/** How a switch ended. */
+export interface SwitchEnd {
+  /** 'closed': by `close()`. 'aborted': by the signal. 'failed': there was no thread to be had. */
+  reason: 'closed' | 'aborted' | 'failed'
+  /** With 'aborted' and 'failed'. */
+  error?: Error
 }
 
 /** A port, and what is only this file's business. */
@@ -55,14 +63,17 @@ interface Member {
  * Ends with and without offload can be mixed. A port whose end is full loses frames; the others do not wait for it.
  */
 export class Switch {
-  /** Resolves when the switch has ended. Never rejects. */
-  readonly done: Promise<void>
+  /** Resolves when the switch has ended and its thread is gone. Never rejects. */
+  readonly done: Promise<SwitchEnd>
   readonly #handle: NativeSwitch
   readonly #vlans: boolean
   readonly #members = new Map<number, Member>()
   readonly #owner: PortOwner
   readonly #signal: AbortSignal | undefined
+  /** What ports that are no more have carried. */
+  readonly #last = new WeakMap<SwitchPort, SwitchPortStats>()
   #closed = false
+  #cause: SwitchEnd | undefined
 
   /** @internal */
   constructor(options: SwitchOptions) {
@@ -72,7 +83,7 @@ export class Switch {
     this.#handle = started.handle
     this.#vlans = vlans
     this.#signal = signal
-    this.done = started.done.then(() => this.#over())
+    this.done = started.done.then((result) => this.#over(result))
     signal?.addEventListener('abort', this.#abort)
     if (signal?.aborted) this.#abort()
     this.#owner = {
@@ -86,6 +97,7 @@ export class Switch {
     }
   }
 
+  /** Whether it has ended, or is about to. */
   get closed(): boolean {
     return this.#closed
   }
@@ -122,8 +134,10 @@ export class Switch {
     const member: Member = { port, finish, giveBack: claimEnd(end, user, { read: true, write: true }) }
     this.#members.set(number, member)
     void native.addSwitchPort(this.#handle, number, nativeEndOf(end), numbers, bits).then((result) => {
-      if (result < 0)
-        this.#leave(member, { reason: 'failed', error: systemError(result, 'addPort', 'cannot add a port') })
+      if (result >= 0) return
+      const hasEnded = errnoName(-result) === 'ECANCELED'
+      const error = hasEnded ? undefined : systemError(result, 'addPort', 'cannot add a port')
+      this.#leave(member, error === undefined ? { reason: 'switch-closed' } : { reason: 'failed', error })
     })
     return port
   }
@@ -134,6 +148,7 @@ export class Switch {
 
   #leave(member: Member, end: SwitchPortEnd): void {
     if (!this.#has(member.port)) return
+    this.#last.set(member.port, this.#stats(member.port))
     this.#members.delete(member.port.number)
     member.giveBack()
     member.finish(end)
@@ -157,7 +172,7 @@ export class Switch {
     if (member === undefined) return
     const { port } = member
     const error: NetkitError = deviceOf(port.end).explain(result, 'read')
-    void this.#remove(port, { reason: 'failed', error })
+    void this.#remove(port, { reason: 'end-gone', error })
   }
 
   async #ask(what: string, asked: Promise<number>): Promise<void> {
@@ -186,12 +201,14 @@ export class Switch {
   }
 
   #stats(port: SwitchPort): SwitchPortStats {
+    const last = this.#last.get(port)
+    if (last !== undefined) return { ...last }
     const values = new Float64Array(portStatsKeys.length)
     if (this.#has(port)) native.switchPortCounters(this.#handle, port.number, values)
     return Object.fromEntries(portStatsKeys.map((key, i) => [key, values[i]])) as unknown as SwitchPortStats
   }
 
-  /** The addresses that the switch knows, by port. */
+  /** The addresses that the switch knows, by port. None when it has ended. */
   async addresses(): Promise<SwitchAddress[]> {
     const values = await native.listSwitchTable(this.#handle)
     const rows: SwitchAddress[] = []
@@ -206,7 +223,7 @@ export class Switch {
     return rows.sort((a, b) => a.port.number - b.port.number || a.vlan - b.vlan || (a.mac < b.mac ? -1 : 1))
   }
 
-  /** Takes an address out of the table, a fixed one too. ENOENT when it is not known. */
+  /** Takes an address out of the table, a fixed one too. ENOENT when it is not known, ECANCELED when the switch has ended. */
   async removeAddress(mac: string, options: { vlan?: number } = {}): Promise<void> {
     checkOptions(options, 'options', ['vlan'])
     const result = await native.setSwitchAddress(this.#handle, 0, this.#checkVlan(options.vlan), macNumber(mac), 0)
@@ -235,18 +252,27 @@ export class Switch {
     return this
   }
 
-  readonly #abort = (): void => void this.close()
+  readonly #abort = (): void => {
+    this.#end({ reason: 'aborted', error: new AbortError('the switch was aborted', this.#signal?.reason) })
+  }
 
-  #over(): void {
+  #end(cause: SwitchEnd): void {
+    this.#closed = true
+    this.#cause ??= cause
+    native.stopSwitch(this.#handle)
+  }
+
+  #over(result: number): SwitchEnd {
     this.#closed = true
     this.#signal?.removeEventListener('abort', this.#abort)
     for (const member of [...this.#members.values()]) this.#leave(member, { reason: 'switch-closed' })
+    if (result < 0) return { reason: 'failed', error: systemError(result, 'pthread_create', 'cannot start a switch') }
+    return this.#cause ?? { reason: 'closed' }
   }
 
   /** Ends the switch; resolves when its thread is gone. The ends of its ports stay open. Idempotent. */
   async close(): Promise<void> {
-    this.#closed = true
-    native.stopSwitch(this.#handle)
+    this.#end({ reason: 'closed' })
     await this.done
   }
 

@@ -26,7 +26,7 @@ export interface QemuServerOptions extends SocketEndOptions {
   signal?: AbortSignal
 }
 
-/** What `serveQemuStream` has begun: it listens, and keeps the process alive, until it is closed. */
+/** What `serveQemuStream` has begun: it listens, and keeps the process alive, until it is closed, unless `unref()` was called. */
 export class QemuStreamServer {
   readonly #ends = new Set<QemuStream>()
   readonly #listener: StreamListener
@@ -64,6 +64,18 @@ export class QemuStreamServer {
     const aborted = () => void this.close()
     signal.addEventListener('abort', aborted, { once: true })
     this.#forget = () => signal.removeEventListener('abort', aborted)
+  }
+
+  /** Listening keeps the process alive. This is so unless `unref()` was called. */
+  ref(): this {
+    this.#listener.refer(true)
+    return this
+  }
+
+  /** The process may end while this listens; its ends have an `unref()` of their own. */
+  unref(): this {
+    this.#listener.refer(false)
+    return this
   }
 
   /** Listens no more, and closes all ends. Idempotent. */

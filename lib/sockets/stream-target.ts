@@ -163,9 +163,11 @@ export class StreamListener {
     if (this.#closed === undefined) this.#poller.stop()
   }
 
-  /** Lets the process end while it waits. */
-  unref(): void {
-    this.#poller.unref()
+  /** Whether the process may not end while it waits. It may not at first. */
+  refer(isReferenced: boolean): void {
+    if (this.#closed !== undefined) return
+    if (isReferenced) this.#poller.ref()
+    else this.#poller.unref()
   }
 
   /** EMFILE and the like: the connection goes on waiting, and would wake this at once. */
