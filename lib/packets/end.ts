@@ -137,12 +137,6 @@ export abstract class PacketEnd extends Duplex {
     return this
   }
 
-  [inspect.custom](): string {
-    const { name, offload, closed } = this.#device
-    const fds = this.fds.length === 0 ? '' : ` descriptor ${this.fds.join(', ')}`
-    return `${this.constructor.name} { ${name}${fds}${offload ? ' offload' : ''}${closed ? ' closed' : ''} }`
-  }
-
   override _read(): void {
     if (this.#reader !== undefined) {
       this.destroy(stateError(`${this.name} is being read in batches: ${ONE_WAY}`))
