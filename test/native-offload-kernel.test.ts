@@ -63,9 +63,8 @@ async function router(t: Test): Promise<{ from: Tap; to: Tap; namespace: Namespa
   const set = (name: string, value: number) => namespace.sysctl.set(name, value)
   set('net.ipv4.ip_forward', 1)
   set('net.ipv6.conf.all.forwarding', 1)
-  set('net.ipv6.conf.default.accept_dad', 0)
   const common = { namespace, up: true }
-  const addresses = (n: number) => [`10.0.${n}.1/24`, `fd00:${n}::1/64`]
+  const addresses = (n: number) => [`10.0.${n}.1/24`, { address: `fd00:${n}::1/64`, noDad: true }]
   const from = await openTap({
     ...common,
     name: 'from',
@@ -171,10 +170,18 @@ test('the kernel cuts what was joined to what it was', uso, async (t) => {
  */
 async function oneSided(t: Test, layer3 = false) {
   const [left, right] = [await scratch(t), await scratch(t)]
-  for (const namespace of [left, right]) namespace.sysctl.set('net.ipv6.conf.default.accept_dad', 0)
   const open = layer3 ? openTun : openTap
-  const a = await open({ namespace: left, up: true, addresses: ['10.0.1.1/24', 'fd00::1/64'], offload: true })
-  const b = await open({ namespace: right, up: true, addresses: ['10.0.1.2/24', 'fd00::2/64'] })
+  const a = await open({
+    namespace: left,
+    up: true,
+    addresses: ['10.0.1.1/24', { address: 'fd00::1/64', noDad: true }],
+    offload: true,
+  })
+  const b = await open({
+    namespace: right,
+    up: true,
+    addresses: ['10.0.1.2/24', { address: 'fd00::2/64', noDad: true }],
+  })
   const counts = { large: 0, segments: 0, joined: 0, refused: 0 }
   const there = (async () => {
     for await (const batch of a.batches()) {

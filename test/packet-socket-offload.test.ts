@@ -21,7 +21,6 @@ const tun = await needs('namespaces', 'tun')
 async function host(t: Test, number: number, options: Partial<PacketSocketOptions>) {
   const [namespace, between] = [await scratch(t), await scratch(t)]
   between.sysctl.set('net.ipv6.conf.default.disable_ipv6', '1')
-  namespace.sysctl.set('net.ipv6.conf.default.accept_dad', '0')
   const [, outer] = await createVeth(
     {
       name: 'host',

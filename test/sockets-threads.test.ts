@@ -164,8 +164,18 @@ for (const [near, far] of [
 ] as const) {
   test(`TCP through a tunnel, offload ${near} and ${far}`, await needs('tun', 'namespaces'), async (t) => {
     const [left, right, middle] = [await scratch(t), await scratch(t), await scratch(t)]
-    const a = await openTap({ namespace: left, addresses: ['10.0.4.1/24', 'fd00::1/64'], up: true, offload: near })
-    const b = await openTap({ namespace: right, addresses: ['10.0.4.2/24', 'fd00::2/64'], up: true, offload: far })
+    const a = await openTap({
+      namespace: left,
+      addresses: ['10.0.4.1/24', { address: 'fd00::1/64', noDad: true }],
+      up: true,
+      offload: near,
+    })
+    const b = await openTap({
+      namespace: right,
+      addresses: ['10.0.4.2/24', { address: 'fd00::2/64', noDad: true }],
+      up: true,
+      offload: far,
+    })
     const server = await openDatagramBatch({ namespace: middle, local: { address: '127.0.0.1' }, learn: true })
     const client = await openDatagramBatch({ namespace: middle, remote: server.local })
     const pumps = [startPump(a, client), startPump(server, b)]

@@ -33,8 +33,18 @@ test('a program answers ping', tun, async (t) => {
 
 test('two namespaces joined by packets, IPv6 as well', tun, async (t) => {
   const [left, right] = [await scratch(t), await scratch(t)]
-  const a = await openTun({ namespace: left, name: 'left%d', addresses: ['10.0.3.1/24', 'fd00::1/64'], up: true })
-  const b = await openTun({ namespace: right, name: 'right%d', addresses: ['10.0.3.2/24', 'fd00::2/64'], up: true })
+  const a = await openTun({
+    namespace: left,
+    name: 'left%d',
+    addresses: ['10.0.3.1/24', { address: 'fd00::1/64', noDad: true }],
+    up: true,
+  })
+  const b = await openTun({
+    namespace: right,
+    name: 'right%d',
+    addresses: ['10.0.3.2/24', { address: 'fd00::2/64', noDad: true }],
+    up: true,
+  })
   t.equal(a.name, 'left0')
   a.pipe(b)
   const back = (async () => {

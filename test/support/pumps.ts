@@ -83,9 +83,7 @@ export interface Cable {
 export async function cable(t: Test, a: TapOptions = {}, b: TapOptions = {}): Promise<Cable> {
   const [left, right] = [await scratch(t), await scratch(t)]
   const open = async (namespace: Namespace, number: number, options: TapOptions) => {
-    // Addresses are usable at once, without looking whether somebody else has them.
-    namespace.sysctl.set('net.ipv6.conf.default.accept_dad', 0)
-    const addresses = [`10.0.1.${number}/24`, `fd00::${number}/64`]
+    const addresses = [`10.0.1.${number}/24`, { address: `fd00::${number}/64`, noDad: true }]
     const tap = await openTap({ namespace, addresses, up: true, name: `tap${number}`, ...options })
     t.teardown(() => tap.close())
     return tap
