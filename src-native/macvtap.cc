@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -34,6 +35,30 @@ int MountApart(const char* type) {
   return root < 0 ? -errno : static_cast<int>(root);
 }
 
+// Digits, and the character after them. Not sscanf(3): in a glibc of our time that is a symbol which older ones lack,
+// and so are mknodat(2) and fstat(2) below.
+bool ParseDigits(const char** text, char after, unsigned int* value) {
+  const char* start = *text;
+  for (*value = 0; **text >= '0' && **text <= '9' && *text - start < 9; (*text)++)
+    *value = *value * 10 + (**text - '0');
+  return *text > start && *(*text)++ == after;
+}
+
+// "240:3" and a newline.
+bool ParseNumber(const char* text, dev_t* number) {
+  unsigned int major_number, minor_number;
+  if (!ParseDigits(&text, ':', &major_number) || !ParseDigits(&text, '\n', &minor_number)) return false;
+  *number = makedev(major_number, minor_number);
+  return true;
+}
+
+// Whether it is this character device.
+bool IsDevice(int fd, dev_t number) {
+  struct statx seen;
+  return statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &seen) == 0 && S_ISCHR(seen.stx_mode) &&
+         makedev(seen.stx_rdev_major, seen.stx_rdev_minor) == number;
+}
+
 // The number of the device, from a sysfs. Returns 0 or a negated errno.
 int ReadNumber(int sysfs, const char* prefix, const char* name, uint32_t index, dev_t* number) {
   static const char* const kKinds[] = {"macvtap", "ipvtap"};
@@ -48,10 +73,7 @@ int ReadNumber(int sysfs, const char* prefix, const char* name, uint32_t index, 
     const ssize_t length = read(file.get(), text, sizeof(text) - 1);
     if (length < 0) return -errno;
     text[length] = '\0';
-    unsigned int major_number, minor_number;
-    if (sscanf(text, "%u:%u", &major_number, &minor_number) != 2) return -EINVAL;
-    *number = makedev(major_number, minor_number);
-    return 0;
+    return ParseNumber(text, number) ? 0 : -EINVAL;
   }
   return -ENODEV;
 }
@@ -61,7 +83,7 @@ int OpenNode(dev_t number, uint32_t index) {
   constexpr int kFlags = O_RDWR | O_NONBLOCK | O_CLOEXEC;
   int error;
   const Descriptor files(MountApart("tmpfs"));
-  if (files.valid() && mknodat(files.get(), "tap", S_IFCHR | 0600, number) == 0) {
+  if (files.valid() && syscall(SYS_mknodat, files.get(), "tap", S_IFCHR | 0600, number) == 0) {
     const int fd = openat(files.get(), "tap", kFlags);
     if (fd >= 0) return fd;
     error = -errno;
@@ -71,15 +93,12 @@ int OpenNode(dev_t number, uint32_t index) {
   // Without the privileges for that, what others have made.
   char path[32];
   snprintf(path, sizeof(path), "/dev/tap%u", index);
-  struct stat status;
   Descriptor file(open(path, O_PATH | O_CLOEXEC));
-  if (!file.valid() || fstat(file.get(), &status) != 0 || !S_ISCHR(status.st_mode) || status.st_rdev != number) {
-    return error;
-  }
+  if (!file.valid() || !IsDevice(file.get(), number)) return error;
   file.Reset(open(path, kFlags));
   if (!file.valid()) return -errno;
   // It may have become another one meanwhile.
-  return fstat(file.get(), &status) == 0 && status.st_rdev == number ? file.Release() : -ESTALE;
+  return IsDevice(file.get(), number) ? file.Release() : -ESTALE;
 }
 
 class OpenMacvtapJob : public EnteringJob {
