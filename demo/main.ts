@@ -9,6 +9,7 @@ import { drawMap } from './map.js'
 import { explain, inUserNamespace, refusal, runInUserNamespace } from './privileges.js'
 import { chooseProof } from './reach.js'
 import { bridgeScene } from './scene-bridge.js'
+import { switchScene } from './scene-switch.js'
 import { tapScene } from './scene-tap.js'
 import { vethScene } from './scene-veth.js'
 import type { Scene, Stage } from './scenes.js'
@@ -27,6 +28,8 @@ async function show(lifetime: Lifetime): Promise<boolean> {
     const played = await scene(stage)
     if (played !== undefined) scenes.push(played)
   }
+  lifetime.check()
+  await switchScene(stage)
 
   heading('From one network to another, where no cable is')
   await attempts.across()

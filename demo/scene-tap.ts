@@ -1,9 +1,9 @@
 /** Scene 3: a namespace with a tap, at whose other side is this program. It answers ARP and ping, and pings back. */
-import { type Namespace, NetkitError, openTap, type Tap } from 'netkit'
+import { openTap } from 'netkit'
 import type { Member } from './reach.js'
-import { host, type Scene, type Stage } from './scenes.js'
+import { host, type Scene, type Stage, unlessNoDevice } from './scenes.js'
 import { type Direction, Station } from './station.js'
-import { detail, heading, skipped, step, unicode } from './terminal.js'
+import { detail, heading, step, unicode } from './terminal.js'
 
 /** How many frames are shown as they pass. */
 const SHOWN = 6
@@ -15,7 +15,8 @@ export async function tapScene(stage: Stage): Promise<Scene | undefined> {
   heading(`3. ${title}`)
 
   const net0 = await step('createNamespace: net0', () => host(stage, 'net0', '10.0.3.1'))
-  const tap = await open(net0.namespace)
+  const options = { name: 'tap0', namespace: net0.namespace, addresses: ['10.0.3.1/24'], up: true }
+  const tap = await unlessNoDevice(() => step('openTap: tap0 in net0, with an address, up', () => openTap(options)))
   if (tap === undefined) return undefined
   detail(`tap0 has 10.0.3.1/24; its frames come out of descriptor ${tap.fds[0]} of this process`)
 
@@ -47,18 +48,6 @@ export async function tapScene(stage: Stage): Promise<Scene | undefined> {
   const asked = station.count('echo request').in + station.count('UDP').in
   if (asked === 0 || station.count('ARP request').in === 0) throw new Error('the program saw no packet from net0')
   return { title, places: [net0], program: { label: 'program', address: station.address, tap } }
-}
-
-async function open(namespace: Namespace): Promise<Tap | undefined> {
-  try {
-    const what = 'openTap: tap0 in net0, with an address, up'
-    return await step(what, () => openTap({ name: 'tap0', namespace, addresses: ['10.0.3.1/24'], up: true }))
-  } catch (error) {
-    // Without the device there are no taps; everything else works.
-    if (!(error instanceof NetkitError) || error.syscall !== 'open') throw error
-    skipped('this scene', error.message)
-    return undefined
-  }
 }
 
 function arrow(direction: Direction): string {

@@ -1,9 +1,9 @@
 /** What the scenes have in common: namespaces that answer, and links whose counters are looked at before and after. */
-import type { Link, Namespace, Tap } from 'netkit'
+import { type Link, type Namespace, NetkitError, type Tap } from 'netkit'
 import type { Attempts } from './attempts.js'
 import type { Lifetime } from './lifetime.js'
 import type { Member, Proof } from './reach.js'
-import { detail } from './terminal.js'
+import { detail, skipped } from './terminal.js'
 
 /** What a scene needs. */
 export interface Stage {
@@ -64,4 +64,15 @@ export async function countingFrames(links: Link[], work: () => Promise<void>): 
 async function counters(links: Link[]): Promise<{ sent: number; received: number }[]> {
   await Promise.all(links.map((link) => link.refresh()))
   return links.map(({ stats }) => ({ sent: Number(stats?.sentPackets), received: Number(stats?.receivedPackets) }))
+}
+
+/** Without /dev/net/tun there are no taps, and everything else works: says so, and resolves to undefined. */
+export async function unlessNoDevice<T>(open: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await open()
+  } catch (error) {
+    if (!(error instanceof NetkitError) || error.syscall !== 'open') throw error
+    skipped('this scene', error.message)
+    return undefined
+  }
 }

@@ -76,7 +76,13 @@ t.test('all of it', { ...able }, async (t) => {
   t.match(stdout, tun ? /tap0 +10\.0\.3\.1\/24 .*descriptor \d+.* 10\.0\.3\.2 / : /skip {2}this scene/)
   t.match(stdout, /veth0 +[1-9]\d* sent +[1-9]\d* received/, 'frames were counted')
   if (tun) t.match(stdout, /ARP request +1 in/, 'the program saw who asked')
-  t.match(stdout, /Cleaned up: all 8 namespaces are gone/)
+  if (tun) {
+    t.match(stdout, /net0 to net2: 3 of 3 replies/, 'through the switch')
+    t.match(stdout, /capture: [1-9]\d* frames of net0 in \d+ bytes of pcapng/)
+    t.match(stdout, /64 MiB from net1 to net2: [\d.]+ Gbit\/s/)
+    t.match(stdout, /net2 +[1-9]\d* in +[1-9]\d* out/)
+  }
+  t.match(stdout, /Cleaned up: all 11 namespaces are gone/)
   t.notOk(stdout.includes('\x1b'), 'no colors where nobody looks')
   t.strictSame(
     stdout.split('\n').filter((line) => line.length > 86),
