@@ -15,7 +15,10 @@ import { ipDo, scratch } from './support/scratch.js'
 
 const tun = await needs('namespaces', 'tun', 'ip', 'ping')
 
-/** What is plugged into a port: sends frames, and collects what comes out. */
+/**
+ * What is plugged into a port: sends frames, and collects what comes out. The switch's thread knows it once it has answered, as to
+ * `on.addresses()`: what is sent sooner may pass it by.
+ */
 interface Station {
   port: SwitchPort
   end: PairEnd
@@ -75,6 +78,7 @@ async function settled(stations: Station[], on: Switch): Promise<void> {
 test('it floods what it does not know, and sends what it knows to one port', async (t) => {
   const on = start(t)
   const all = [station(t, on), station(t, on), station(t, on)]
+  await on.addresses()
   const [a, b, c] = all as [Station, Station, Station]
   a.send(frame(mac(2), mac(1), 1))
   await settled(all, on)
@@ -103,6 +107,7 @@ test('it floods what it does not know, and sends what it knows to one port', asy
 test('no frame that no bridge forwards', async (t) => {
   const on = start(t)
   const all = [station(t, on), station(t, on)]
+  await on.addresses()
   const [a, b] = all as [Station, Station]
   a.send(frame('01:80:c2:00:00:00', mac(1), 1))
   a.send(frame('01:80:c2:00:00:0e', mac(1), 2))
@@ -123,6 +128,7 @@ test('no frame that no bridge forwards', async (t) => {
 test('addresses age, are put there for good, and are forgotten', async (t) => {
   const on = start(t, { ageing: 50 })
   const all = [station(t, on), station(t, on), station(t, on)]
+  await on.addresses()
   const [a, b, c] = all as [Station, Station, Station]
   a.send(frame(BROADCAST, mac(1), 0))
   await settled(all, on)
@@ -148,6 +154,7 @@ test('addresses age, are put there for good, and are forgotten', async (t) => {
 
   const lasting = start(t, { ageing: 0 })
   const some = [station(t, lasting), station(t, lasting)]
+  await lasting.addresses()
   const [d, e] = some as [Station, Station]
   for (let i = 1; i < 9; i++) (i % 2 ? d : e).send(frame(BROADCAST, mac(i), i))
   await settled(some, lasting)
@@ -164,6 +171,7 @@ test('addresses age, are put there for good, and are forgotten', async (t) => {
 test('a table with many addresses loses none, and says when it is full', async (t) => {
   const on = start(t, { addresses: 1000, ageing: 0 })
   const all = [station(t, on), station(t, on)]
+  await on.addresses()
   const [a, b] = all as [Station, Station]
   const address = (n: number) =>
     `02:00:00:${(n >> 16).toString(16).padStart(2, '0')}:${((n >> 8) & 255).toString(16).padStart(2, '0')}:${(n & 255).toString(16).padStart(2, '0')}`
@@ -192,6 +200,7 @@ test('isolation and limits', async (t) => {
     station(t, on, { isolated: true }),
     station(t, on, { broadcastLimit: 10, floodLimit: 20 }),
   ]
+  await on.addresses()
   const [a, b, c] = all as [Station, Station, Station]
   a.send(frame(BROADCAST, mac(1), 1))
   b.send(frame(mac(1), mac(2), 2))
@@ -229,6 +238,7 @@ test('VLANs', async (t) => {
     station(t, on, { vlan: false, tagged: 'all' }),
     station(t, on),
   ]
+  await on.addresses()
   const [a, b, c, d, e] = all as [Station, Station, Station, Station, Station]
   const look = () => all.map(taken)
   a.send(frame(BROADCAST, mac(1), 1))
@@ -269,6 +279,7 @@ test('VLANs', async (t) => {
 test('tags and offload headers', async (t) => {
   const on = start(t, { vlans: true })
   const all = [station(t, on, { vlan: 10 }, true), station(t, on, { vlan: false, tagged: [10] }, true)]
+  await on.addresses()
   const [a, b] = all as [Station, Station]
   const made = createOffloadFrame(frame(BROADCAST, mac(1), 1), {
     needsChecksum: true,
@@ -291,6 +302,7 @@ test('tags and offload headers', async (t) => {
 test('what a port refuses, and what comes from an address of another', async (t) => {
   const on = start(t)
   const all = [station(t, on), station(t, on)]
+  await on.addresses()
   const [a, b] = all as [Station, Station]
   await b.port.addAddress(mac(2))
   a.send(frame(mac(9), mac(2), 1))
@@ -299,6 +311,7 @@ test('what a port refuses, and what comes from an address of another', async (t)
   // Nobody is there to whom datagrams could go.
   const lost = on.addPort(await openDatagramBatch())
   t.teardown(() => lost.end.close())
+  await on.addresses()
   a.send(frame(BROADCAST, mac(1), 2))
   await settled([a, b], on)
   t.match(lost.stats(), { framesOut: 0, bytesOut: 0, dropped: 1 })
@@ -309,6 +322,7 @@ test('many long frames whose tag changes, in one batch', async (t) => {
   const on = start(t, { vlans: true })
   const tagged = station(t, on, { vlan: false, tagged: [10] }, true)
   const plain = station(t, on, { vlan: 10 }, true)
+  await on.addresses()
   const [end, plug] = createEndPair({ offload: true })
   t.teardown(() => Promise.all([end.close(), plug.close()]))
   const long = (number: number, length: number, tag?: number) =>
