@@ -100,6 +100,10 @@ test('queues come and go while the interface runs', tun, async (t) => {
   t.ok(third.destroyed, 'closing the tap closes all')
   await t.rejects(tap.addQueue(), { code: 'ERR_INVALID_STATE' })
 
+  const destroyed = await openTap({ namespace, name: 'tap1', queues: 3 })
+  destroyed.destroy()
+  t.ok(await eventually(async () => (await namespace.links.find('tap1')) === undefined), 'destroy() closes all, too')
+
   const single = await openTap({ namespace })
   await t.rejects(single.addQueue(), { code: 'ERR_INVALID_STATE', message: /has one queue only/ })
   await t.rejects(openTap({ namespace, name: single.name, queues: 2 }), { code: 'EINVAL' })

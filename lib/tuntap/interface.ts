@@ -180,6 +180,12 @@ export abstract class TunInterface extends InterfaceEnd {
     return [...own, ...(await Promise.all(rest)).flat()]
   }
 
+  /** @internal */
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    for (const queue of [...this.#queues]) queue.destroy()
+    super._destroy(error, callback)
+  }
+
   /**
    * Lets go of the descriptors, those of all queues, and resolves when they are closed. An interface that is not persistent goes with
    * its last descriptor. Iterations end; what was written goes out, what was read ahead is dropped. Idempotent.
