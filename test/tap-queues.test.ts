@@ -102,7 +102,10 @@ test('queues come and go while the interface runs', tun, async (t) => {
 
   const destroyed = await openTap({ namespace, name: 'tap1', queues: 3 })
   destroyed.destroy()
-  t.ok(await eventually(async () => (await namespace.links.find('tap1')) === undefined), 'destroy() closes all, too')
+  t.ok(
+    await eventually(async () => (await ip(namespace, 'link', 'show', 'type', 'tun')).length === 0),
+    'destroy() closes all, too',
+  )
 
   const single = await openTap({ namespace })
   await t.rejects(single.addQueue(), { code: 'ERR_INVALID_STATE', message: /has one queue only/ })
