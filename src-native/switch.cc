@@ -234,6 +234,17 @@ void Switch::Notified(Environment& environment) {
   }
 }
 
+// Whether there were any.
+bool Switch::ApplyCommands() {
+  bool any = false;
+  while (SwitchCommand* command = mailbox_->Pop()) {
+    command->Apply(*this);
+    environment_.Complete(command);
+    any = true;
+  }
+  return any;
+}
+
 void Switch::Run() {
   prctl(PR_SET_NAME, "netkit-switch");
   copies_ = kSlab;
@@ -259,7 +270,9 @@ void Switch::Run() {
     const int ready = poll(polled_, count, pending ? 0 : timeout);
     now_ = Milliseconds();
     Age();
-    if (ready <= 0 && !pending && again == 0) continue;
+    if (ready > 0 && polled_[0].revents != 0) mailbox_->Empty();
+    // What was asked for before a frame was sent holds for that frame: a port that is new gets it.
+    if (ApplyCommands() || (ready <= 0 && !pending && again == 0)) continue;
     for (uint32_t i = 1; i < count; i++) {
       const End& end = *ports_[polled_ids_[i]].end;
       const bool waits = end.pending() || end.look_again() != 0;
@@ -279,13 +292,6 @@ void Switch::Run() {
         Forward(id, static_cast<uint32_t>(read));
       } else if (read != -EAGAIN) {
         Fail(id, read);
-      }
-    }
-    if (ready > 0 && polled_[0].revents != 0) {
-      mailbox_->Empty();
-      while (SwitchCommand* command = mailbox_->Pop()) {
-        command->Apply(*this);
-        environment_.Complete(command);
       }
     }
   }

@@ -203,6 +203,7 @@ class Switch : public LongJob {
     mailbox_->counters(id).values[PortCounters::kAddresses].store(ports_[id].addresses, std::memory_order_relaxed);
   }
   void Age();
+  bool ApplyCommands();
   void Clear();
 
   Environment& environment_;

@@ -104,6 +104,25 @@ test('it floods what it does not know, and sends what it knows to one port', asy
   t.same(taken(b), ['7'], 'it is found where it was last')
 })
 
+test('a frame that is sent after addPort() goes to the new port', async (t) => {
+  const on = start(t)
+  const first = station(t, on)
+  const all = [first]
+  for (let i = 1; i <= 30; i++) {
+    all.push(station(t, on))
+    first.send(frame(BROADCAST, mac(1), i))
+  }
+  await settled(all, on)
+  for (const [i, one] of all.slice(1).entries()) {
+    // What was sent just before may reach it, too.
+    const numbers = taken(one).map(Number)
+    t.same(
+      numbers.filter((number) => number > i),
+      Array.from({ length: 30 - i }, (_, n) => n + i + 1),
+    )
+  }
+})
+
 test('no frame that no bridge forwards', async (t) => {
   const on = start(t)
   const all = [station(t, on), station(t, on)]
