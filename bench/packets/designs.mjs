@@ -7,6 +7,7 @@ const peer = (start) => ({ kind: 'peer', start })
 const proxy = (address, start) => ({ kind: 'peer', address, target: 'between', configured: true, start })
 const kernel = (start) => ({ kind: 'kernel', start })
 
+/** `drawn`: what it counts as in the plot, where that is another kind. */
 export const designs = {
   'c-loop': { title: 'C: read, write, a frame at a time', ...c('loop', 64) },
   'c-64': { title: 'C: read 64, write 64', ...c('batch', 64) },
@@ -26,14 +27,14 @@ export const designs = {
   'pump-busy-offload': { title: '`startPump()`, `busyPoll: 0.05`, with offload', ...netkit() },
   switch: { title: '`createSwitch()`, 4 ports', ...netkit() },
   'switch-offload': { title: '`createSwitch()` with offload', ...netkit() },
-  'tunnel-dgram': { title: 'tunnel over `node:dgram`', ...netkit() },
+  'tunnel-dgram': { title: 'tunnel over `node:dgram`', drawn: 'peer', ...netkit() },
   'tunnel-plain': { title: 'tunnel, `batches()`, no GSO', ...netkit() },
   'tunnel-batches': { title: 'tunnel, `batches()`', ...netkit() },
   'tunnel-pump': { title: 'tunnel, `startPump()`', ...netkit() },
   'tunnel-batches-offload': { title: 'tunnel, `batches()`, with offload', ...netkit() },
   'tunnel-pump-offload': { title: 'tunnel, `startPump()`, with offload', ...netkit() },
-  'fs-read': { title: '`fs.read`, `fs.write`', ...netkit() },
-  'fs-streams': { title: '`fs.createReadStream().pipe()`', ...netkit() },
+  'fs-read': { title: '`fs.read`, `fs.write`', drawn: 'peer', ...netkit() },
+  'fs-streams': { title: '`fs.createReadStream().pipe()`', drawn: 'peer', ...netkit() },
   socat: { title: 'socat', ...peer(peers.socat) },
   vde: { title: 'vde_switch', ...peer(peers.vde) },
   slirp4netns: { title: 'slirp4netns (a proxy)', ...proxy('10.0.2.2', peers.slirp4netns(1500)) },

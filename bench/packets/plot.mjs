@@ -30,10 +30,11 @@ const text = (x, y, words, attributes = '') => `<text x="${x}" y="${y}"${attribu
 /** The rows of a panel: the medians of all designs that had this load, the best first. */
 function rowsOf(load, designs, slices) {
   const rows = []
-  for (const { name, title, kind } of Object.values(designs)) {
+  for (const { name, title, kind, drawn = kind } of Object.values(designs)) {
     const seen = slices.get(`${name} ${load}`)
     if (seen === undefined) continue
-    rows.push({ title: title.replaceAll('`', ''), kind, value: scaled(load, median(seen.map(({ value }) => value))) })
+    const value = scaled(load, median(seen.map((one) => one.value)))
+    rows.push({ title: title.replaceAll('`', ''), kind: drawn, value })
   }
   return rows.sort((a, b) => (load === 'rtt' ? a.value - b.value : b.value - a.value))
 }
