@@ -32,6 +32,20 @@ inline bool IsFunction(napi_env env, napi_value value) {
   return napi_typeof(env, value, &type) == napi_ok && type == napi_function;
 }
 
+// What an object with this tag wraps. Null, with a TypeError pending, for anything else: `problem` says what it is not.
+inline void* Unwrap(napi_env env, napi_value object, const napi_type_tag& tag, const char* problem) {
+  bool tagged = false;
+  void* wrapped = nullptr;
+  if (object != nullptr && napi_check_object_type_tag(env, object, &tag, &tagged) == napi_ok && tagged &&
+      napi_unwrap(env, object, &wrapped) == napi_ok) {
+    return wrapped;
+  }
+  bool pending = false;
+  napi_is_exception_pending(env, &pending);
+  if (!pending) napi_throw_type_error(env, nullptr, problem);
+  return nullptr;
+}
+
 template <typename T>
 bool ReadElements(napi_env env, napi_value value, napi_typedarray_type wanted, Elements<T>* elements) {
   napi_typedarray_type type;

@@ -2,7 +2,6 @@
 
 #include <netinet/udp.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "arguments.h"
 #include "environment.h"
@@ -99,11 +98,7 @@ DatagramEnd::~DatagramEnd() { free(sources_); }
 int DatagramEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint32_t max, FrameDetail* details) {
   Tally tally(counters_);
   Incoming incoming = {slab, size, Aligned(position), spans, max, details, tally};
-  if (details != nullptr) {
-    timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    incoming.time = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-  }
+  if (details != nullptr) incoming.time = WallClock();
   const bool named = !Is(kDatagramConnected);
   if (!rest_.empty()) {
     Locked locked(mutex_);

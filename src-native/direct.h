@@ -61,31 +61,19 @@ inline ssize_t SystemCall(long number, long first, const void* second, size_t th
 #endif
 }
 
-// Each returns the number of bytes or a negated errno, and goes on after an interruption.
-
-inline ssize_t ReadDirect(int fd, void* buffer, size_t size) {
+// The same again after an interruption.
+inline ssize_t Insist(long number, int fd, const void* data, size_t size) {
   ssize_t result;
   do {
-    result = SystemCall(SYS_read, fd, buffer, size);
+    result = SystemCall(number, fd, data, size);
   } while (result == -EINTR);
   return result;
 }
 
-inline ssize_t WriteDirect(int fd, const void* data, size_t size) {
-  ssize_t result;
-  do {
-    result = SystemCall(SYS_write, fd, data, size);
-  } while (result == -EINTR);
-  return result;
-}
-
-inline ssize_t WritevDirect(int fd, const iovec* parts, size_t count) {
-  ssize_t result;
-  do {
-    result = SystemCall(SYS_writev, fd, parts, count);
-  } while (result == -EINTR);
-  return result;
-}
+// Each returns the number of bytes or a negated errno.
+inline ssize_t ReadDirect(int fd, void* buffer, size_t size) { return Insist(SYS_read, fd, buffer, size); }
+inline ssize_t WriteDirect(int fd, const void* data, size_t size) { return Insist(SYS_write, fd, data, size); }
+inline ssize_t WritevDirect(int fd, const iovec* parts, size_t count) { return Insist(SYS_writev, fd, parts, count); }
 
 }  // namespace netkit
 

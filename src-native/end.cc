@@ -145,17 +145,6 @@ napi_value WrapEnd(Environment& environment, End* end) {
   return nullptr;
 }
 
-End* EndOf(napi_env env, napi_value object) {
-  bool tagged = false;
-  void* end = nullptr;
-  if (object == nullptr || napi_check_object_type_tag(env, object, &kTag, &tagged) != napi_ok || !tagged ||
-      napi_unwrap(env, object, &end) != napi_ok) {
-    bool pending = false;
-    napi_is_exception_pending(env, &pending);
-    if (!pending) napi_throw_type_error(env, nullptr, "not a packet end");
-    return nullptr;
-  }
-  return static_cast<End*>(end);
-}
+End* EndOf(napi_env env, napi_value object) { return static_cast<End*>(Unwrap(env, object, kTag, "not a packet end")); }
 
 }  // namespace netkit

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <node_api.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <atomic>
 
@@ -14,12 +15,26 @@ namespace netkit {
 
 class Environment;
 
+// Nanoseconds since 1970.
+inline uint64_t WallClock() {
+  timespec now = {};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
+}
+
 // What was found out about a frame beside its bytes; for captures.
 struct FrameDetail {
   uint64_t time;             // nanoseconds since 1970; 0 when the end does not know
   uint32_t original_length;  // before it was cut to fit
   uint32_t flags;            // as the option epb_flags of pcapng: 1 inbound, 2 outbound; 0 unknown
 };
+
+// The details of whole frames that were read now. `details` may be null.
+inline void DetailNow(FrameDetail* details, const Span* spans, uint32_t count, uint32_t flags) {
+  if (details == nullptr || count == 0) return;
+  const uint64_t time = WallClock();
+  for (uint32_t i = 0; i < count; i++) details[i] = {time, spans[i].length(), flags};
+}
 
 // What an end has carried. Written by any thread, in batches.
 struct EndCounterSet {

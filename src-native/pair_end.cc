@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <new>
@@ -219,12 +218,7 @@ class PairEnd : public End {
       Tally tally(counters_);
       count = pair_->Read(side_, fd_, slab, size, position, spans, max, tally);
     }
-    if (count > 0 && details != nullptr) {
-      timespec now;
-      clock_gettime(CLOCK_REALTIME, &now);
-      const uint64_t time = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-      for (int i = 0; i < count; i++) details[i] = {time, spans[i].length(), 0};
-    }
+    if (count > 0) DetailNow(details, spans, static_cast<uint32_t>(count), 0);
     return count;
   }
 

@@ -17,15 +17,8 @@ constexpr napi_type_tag kTag = {0x6e65746b69745f70, 0x9d3c51c2a1f84e07};
 
 template <size_t kCount>
 Poller* Self(napi_env env, Arguments<kCount>& arguments) {
-  bool tagged = false;
-  void* poller = nullptr;
   if (!arguments.ok()) return nullptr;
-  if (napi_check_object_type_tag(env, arguments.self(), &kTag, &tagged) != napi_ok || !tagged ||
-      napi_unwrap(env, arguments.self(), &poller) != napi_ok) {
-    napi_throw_type_error(env, nullptr, "not a poller");
-    return nullptr;
-  }
-  return static_cast<Poller*>(poller);
+  return static_cast<Poller*>(Unwrap(env, arguments.self(), kTag, "not a poller"));
 }
 
 napi_value StartPoller(napi_env env, napi_callback_info info) {

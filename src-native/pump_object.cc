@@ -110,16 +110,7 @@ class PumpJob : public LongJob {
 
 // Null, with a TypeError pending, for anything else than a pump.
 Handle* HandleOf(napi_env env, napi_value object) {
-  bool tagged = false;
-  void* handle = nullptr;
-  if (napi_check_object_type_tag(env, object, &kTag, &tagged) == napi_ok && tagged &&
-      napi_unwrap(env, object, &handle) == napi_ok) {
-    return static_cast<Handle*>(handle);
-  }
-  bool pending = false;
-  napi_is_exception_pending(env, &pending);
-  if (!pending) napi_throw_type_error(env, nullptr, "not a pump");
-  return nullptr;
+  return static_cast<Handle*>(Unwrap(env, object, kTag, "not a pump"));
 }
 
 napi_value Wrap(napi_env env, Pump* pump) {

@@ -5,7 +5,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -166,12 +165,7 @@ int StreamEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, ui
     error = Ended(error);
     if (window.count == 0) return error;
   }
-  if (details != nullptr) {
-    timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t time = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-    for (uint32_t i = 0; i < window.count; i++) details[i] = {time, spans[i].length(), 1};
-  }
+  DetailNow(details, spans, window.count, 1);
   return static_cast<int>(window.count);
 }
 

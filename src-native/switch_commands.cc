@@ -14,16 +14,7 @@ namespace {
 constexpr napi_type_tag kTag = {0x6e65746b69745f73, 0x41c7a90be2d6538f};
 
 SwitchMailbox* MailboxOf(napi_env env, napi_value object) {
-  bool tagged = false;
-  void* mailbox = nullptr;
-  if (object == nullptr || napi_check_object_type_tag(env, object, &kTag, &tagged) != napi_ok || !tagged ||
-      napi_unwrap(env, object, &mailbox) != napi_ok) {
-    bool pending = false;
-    napi_is_exception_pending(env, &pending);
-    if (!pending) napi_throw_type_error(env, nullptr, "not a switch");
-    return nullptr;
-  }
-  return static_cast<SwitchMailbox*>(mailbox);
+  return static_cast<SwitchMailbox*>(Unwrap(env, object, kTag, "not a switch"));
 }
 
 class NumberCommand : public SwitchCommand {

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <new>
@@ -24,11 +23,7 @@ struct TeeEnd::Record {
   static constexpr size_t kStep = 32;
 };
 
-namespace {
-
-constexpr uint64_t kSecond = 1000000000;
-
-}  // namespace
+namespace {}  // namespace
 
 const char TeeEnd::kKind = 0;
 
@@ -102,9 +97,7 @@ bool TeeEnd::Put(const uint8_t* frame, Span span, uint64_t time, uint32_t flags)
 
 void TeeEnd::Offer(const uint8_t* slab, size_t size, const Span* spans, uint32_t count, uint32_t flags) {
   if (count == 0) return;
-  timespec now = {};
-  clock_gettime(CLOCK_REALTIME, &now);
-  const uint64_t time = static_cast<uint64_t>(now.tv_sec) * kSecond + static_cast<uint64_t>(now.tv_nsec);
+  const uint64_t time = WallClock();
   Tally tally(counters_);
   pthread_mutex_lock(&writers_);
   for (uint32_t i = 0; i < count && ring_ != nullptr; i++) {

@@ -2,7 +2,6 @@
 
 #include <string.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "arguments.h"
@@ -32,12 +31,7 @@ int TunEnd::Read(uint8_t* slab, size_t size, size_t position, Span* spans, uint3
     position = (position + static_cast<size_t>(length) + kFrameAlignment - 1) & ~(kFrameAlignment - 1);
   }
   if (count == 0) return error;
-  if (details != nullptr) {
-    timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t time = static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
-    for (uint32_t i = 0; i < count; i++) details[i] = {time, spans[i].length(), 0};
-  }
+  DetailNow(details, spans, count, 0);
   return static_cast<int>(count);
 }
 
