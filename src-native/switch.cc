@@ -271,9 +271,9 @@ void Switch::Run() {
     now_ = Milliseconds();
     Age();
     if (ready > 0 && polled_[0].revents != 0) mailbox_->Empty();
-    // What was asked for before a frame was sent holds for that frame: a port that is new gets it.
     if (ApplyCommands() || (ready <= 0 && !pending && again == 0)) continue;
     for (uint32_t i = 1; i < count; i++) {
+      if (ports_[polled_ids_[i]].end == nullptr) continue;
       const End& end = *ports_[polled_ids_[i]].end;
       const bool waits = end.pending() || end.look_again() != 0;
       if (polled_[i].revents == 0 && !waits) continue;
@@ -289,7 +289,9 @@ void Switch::Run() {
       const size_t room = port.end->offloads() != 0 ? kSlab : kSmallSlab;
       const int read = port.end->Read(slab_, room, 0, spans_, kBatch, nullptr);
       if (read > 0) {
-        Forward(id, static_cast<uint32_t>(read));
+        // What was asked for before a frame was sent holds for that frame: a port that is new gets it.
+        ApplyCommands();
+        if (port.end != nullptr) Forward(id, static_cast<uint32_t>(read));
       } else if (read != -EAGAIN) {
         Fail(id, read);
       }
