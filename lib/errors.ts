@@ -76,6 +76,11 @@ export function namedError(code: ErrnoName, syscall: string, message: string, ca
   return new NetkitError({ message, errno: errnoNumber(code), syscall, cause })
 }
 
+/** An Error with the code ERR_INVALID_STATE: what is asked for is right, and cannot be done now. */
+export function stateError(message: string): Error {
+  return Object.assign(new Error(message), { code: 'ERR_INVALID_STATE' })
+}
+
 /** What a `waitFor` ends with when its time is over. */
 export function lateError(syscall: string, message: string, timeout: number): NetkitError {
   return new NetkitError({

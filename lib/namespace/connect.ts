@@ -1,16 +1,14 @@
 /** TCP sockets that are connected inside a namespace. */
 import { Socket } from 'node:net'
-import { errnoNumber } from '../errno.js'
 import { NetkitError, systemError } from '../errors.js'
-import { native } from '../native.js'
-import { decodeInt } from '../netlink/bytes.js'
 import { checkBoolean, checkInteger, checkOptions, checkSignal, typeError, valueError } from '../validate.js'
+import { connectTo } from './connecting.js'
 import { handleOf } from './internal.js'
 import { type Lifetime, withLifetime } from './lifetime.js'
 import type { Namespace } from './namespace.js'
 import { checkHost, familyOfHost, parseHost, resolveHost } from './resolve.js'
 import { encodeSocketAddress, formatSocketAddress, type SocketAddress } from './sockaddr.js'
-import { RawSocket, SO_ERROR, SO_REUSEADDR, SOCK_STREAM } from './sockets.js'
+import { RawSocket, SO_REUSEADDR, SOCK_STREAM } from './sockets.js'
 
 /** Options of `Namespace#connect`. */
 export interface ConnectOptions {
@@ -31,9 +29,6 @@ export interface ConnectOptions {
   /** As in `net.connect`: whether the writable side stays open when the other side ends. Default: false. */
   allowHalfOpen?: boolean
 }
-
-const EINPROGRESS = errnoNumber('EINPROGRESS')
-const WRITABLE = 2
 
 function checkConnect(options: ConnectOptions): void {
   checkOptions(options, 'options', [
@@ -122,9 +117,7 @@ async function attempt(
       raw.set(SO_REUSEADDR, true)
       raw.bind(localSocketAddress(namespace, localAddress, localPort, address))
     }
-    const result = native.connectSocket(raw.fd, encodeSocketAddress(address))
-    if (result === -EINPROGRESS) await writable(raw.fd, lifetime)
-    const error = result === -EINPROGRESS ? -pendingError(raw.fd) : result
+    const error = await connectTo(raw.fd, encodeSocketAddress(address), lifetime)
     if (error !== 0) {
       const { label } = handleOf(namespace)
       throw systemError(error, 'connect', `cannot connect to ${formatSocketAddress(address)} in ${label}`)
@@ -144,27 +137,4 @@ function localSocketAddress(
 ): SocketAddress {
   const given = host === undefined ? undefined : parseHost(namespace, host, port)
   return given ?? { octets: new Uint8Array(remote.octets.length), port, scope: 0 }
-}
-
-/** Waits until connect(2) has come to an end. */
-function writable(fd: number, lifetime: Lifetime): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (finish: () => void) => {
-      off()
-      poller.close()
-      finish()
-    }
-    const off = lifetime.onEnd((error) => settle(() => reject(error)))
-    // An error condition is found by the SO_ERROR that follows.
-    const poller = native.createPoller(fd, () => settle(resolve))
-    const started = poller.start(WRITABLE)
-    if (started < 0) settle(() => reject(systemError(started, 'epoll_ctl', 'cannot wait for a connection')))
-  })
-}
-
-/** The error of a connection that was under way, a positive errno, or 0. */
-function pendingError(fd: number): number {
-  const value = new Uint8Array(4)
-  const result = native.getSocketOption(fd, SO_ERROR[0], SO_ERROR[1], value)
-  return result < 0 ? -result : decodeInt(value)
 }

@@ -2,7 +2,7 @@
 import { Duplex } from 'node:stream'
 import { inspect } from 'node:util'
 import { isMainThread } from 'node:worker_threads'
-import { AbortError, namedError } from '../errors.js'
+import { AbortError, namedError, stateError } from '../errors.js'
 import { LeakGuard } from '../namespace/leaks.js'
 import type { NativeEnd } from '../native.js'
 import { checkBoolean, checkFunction, checkInteger, checkOptions, checkSignal, typeError } from '../validate.js'
@@ -37,10 +37,6 @@ export let deviceOf: (end: PacketEnd, name?: string) => PacketDevice
 export let claimEnd: (end: PacketEnd, user: ThreadUser, use: { read: boolean; write: boolean }) => () => void
 
 const ONE_WAY = 'it cannot be read as a stream at the same time'
-
-function stateError(message: string): Error {
-  return Object.assign(new Error(message), { code: 'ERR_INVALID_STATE' })
-}
 
 /**
  * A `stream.Duplex` in object mode: one frame is one Buffer, in both directions.

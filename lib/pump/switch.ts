@@ -1,7 +1,7 @@
 /** The native switch: a learning Ethernet switch on a thread of its own, between packet ends of any kind. */
 import { inspect } from 'node:util'
 import { errnoName } from '../errno.js'
-import { AbortError, type NetkitError, namedError, systemError } from '../errors.js'
+import { AbortError, type NetkitError, namedError, stateError, systemError } from '../errors.js'
 import { type NativeSwitch, native } from '../native.js'
 import { claimEnd, deviceOf, nativeEndOf, type PacketEnd } from '../packets/end.js'
 import { checkBoolean, checkInteger, checkOptions, checkSignal } from '../validate.js'
@@ -285,10 +285,6 @@ export class Switch {
     const words = this.#closed ? ['closed'] : this.ports.map(({ number, name }) => `${number}: ${name}`)
     return `Switch { ${words.join(', ')} }`
   }
-}
-
-function stateError(message: string): Error {
-  return Object.assign(new Error(message), { code: 'ERR_INVALID_STATE' })
 }
 
 function macNumber(mac: string): number {

@@ -1,14 +1,15 @@
 /** Where a stream goes to or listens: a Unix path, or a host and a port. Connecting and listening there. */
 import { errnoNumber } from '../errno.js'
 import { systemError } from '../errors.js'
+import { connectTo } from '../namespace/connecting.js'
 import { descriptorOf, handleOf } from '../namespace/internal.js'
 import type { Lifetime } from '../namespace/lifetime.js'
 import type { Namespace } from '../namespace/namespace.js'
 import { checkHost, resolveHost } from '../namespace/resolve.js'
 import { encodeSocketAddress, formatSocketAddress, type SocketAddress } from '../namespace/sockaddr.js'
-import { RawSocket, SO_ERROR, SO_REUSEADDR } from '../namespace/sockets.js'
+import { RawSocket, SO_REUSEADDR } from '../namespace/sockets.js'
 import { native, type Poller } from '../native.js'
-import { decodeInt, encodeInt } from '../netlink/bytes.js'
+import { encodeInt } from '../netlink/bytes.js'
 import { checkUnixPath, encodeUnixAddress, shownPath, unixConstants } from '../packets/unix.js'
 import { checkInteger, typeError, valueError } from '../validate.js'
 import { socketConstants } from './constants.js'
@@ -24,10 +25,8 @@ export interface StreamTarget {
 }
 
 const { SOCK_STREAM } = unixConstants
-const EINPROGRESS = -errnoNumber('EINPROGRESS')
 const EAGAIN = -errnoNumber('EAGAIN')
 const READABLE = 1
-const WRITABLE = 2
 /** How long a listener rests that has no descriptor left for a connection, in milliseconds. */
 const REST = 100
 
@@ -84,28 +83,8 @@ export async function connectStream(namespace: Namespace, target: StreamTarget, 
 }
 
 async function connected(fd: number, address: Uint8Array, shown: string, lifetime: Lifetime): Promise<void> {
-  let result = native.connectSocket(fd, address)
-  if (result === EINPROGRESS) {
-    await writable(fd, lifetime)
-    const value = new Uint8Array(4)
-    const asked = native.getSocketOption(fd, SO_ERROR[0], SO_ERROR[1], value)
-    result = asked < 0 ? asked : -decodeInt(value)
-  }
+  const result = await connectTo(fd, address, lifetime)
   if (result !== 0) throw systemError(result, 'connect', `cannot connect to ${shown}`)
-}
-
-function writable(fd: number, lifetime: Lifetime): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const settle = (finish: () => void) => {
-      off()
-      poller.close()
-      finish()
-    }
-    const off = lifetime.onEnd((error) => settle(() => reject(error)))
-    const poller = native.createPoller(fd, () => settle(resolve))
-    const started = poller.start(WRITABLE)
-    if (started < 0) settle(() => reject(systemError(started, 'epoll_ctl', 'cannot wait for a connection')))
-  })
 }
 
 /** A listening socket. Accepts while it is started. */
